@@ -1,0 +1,75 @@
+"""Fixtures for all tests: a clean environment, and real servers that start only if a test asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests import servers
+from tests.servers import Server
+
+_FOREIGN = (
+    "AWS_",
+    "GOOGLE_",
+    "GCSFS_",
+    "GCE_",
+    "VFSMOUNT_",
+    "CLOUDSDK_",
+    "STORAGE_EMULATOR_",
+    "FSSPEC_",
+    "S3FS_",
+    "BOTO",
+)
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No credentials, profile, proxy or setting of the person who runs the tests reaches them."""
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN) or name.lower() in _PROXIES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home", numbered=True)))
+    # The ambient credential chain ends in a request to 169.254.169.254 that no test wants to wait for.
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A moto server for the whole session (one for each xdist worker)."""
+    with servers.moto_server(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A SeaweedFS server for the whole session; takes about four seconds to start."""
+    with servers.weed_server(tmp_path_factory.mktemp("weed")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A fake-gcs-server for the whole session."""
+    with servers.gcs_server(tmp_path_factory.mktemp("gcs")) as server:
+        yield server
+
+
+@pytest.fixture
+def moto_bucket(moto: Server) -> str:
+    """A fresh bucket on moto."""
+    return moto.new_bucket()
+
+
+@pytest.fixture
+def weed_bucket(weed: Server) -> str:
+    """A fresh bucket on SeaweedFS."""
+    return weed.new_bucket()
+
+
+@pytest.fixture
+def gcs_bucket(gcs: Server) -> str:
+    """A fresh bucket on fake-gcs-server."""
+    return gcs.new_bucket()
