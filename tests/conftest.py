@@ -10,18 +10,7 @@ import pytest
 from tests import servers
 from tests.servers import Server
 
-_FOREIGN = (
-    "AWS_",
-    "GOOGLE_",
-    "GCSFS_",
-    "GCE_",
-    "VFSMOUNT_",
-    "CLOUDSDK_",
-    "STORAGE_EMULATOR_",
-    "FSSPEC_",
-    "S3FS_",
-    "BOTO",
-)
+_FOREIGN = tuple("AWS_ GOOGLE_ GCSFS_ GCE_ VFSMOUNT_ CLOUDSDK_ STORAGE_EMULATOR_ FSSPEC_ S3FS_ BOTO".split())
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 

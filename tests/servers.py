@@ -1,8 +1,8 @@
 """Real object-store servers for tests: moto, SeaweedFS and fake-gcs-server, each in a process of its own.
 
-moto could run in a thread of the test process. It does not, for three reasons: its Python would compete with the test for
-the interpreter lock (timings and thread tests would measure moto), it would run on the functions that vfsmount patches,
-and its sockets would be inherited by the children that fork tests make.
+moto could run in a thread of the test process. It does not, for three reasons: its Python would compete with the test
+for the interpreter lock (timings and thread tests would measure moto), it would run on the functions that vfsmount
+patches, and its sockets would be inherited by the children that fork tests make.
 
 Every server dies with the test process: on a normal end by its fixture, and however the process ends (Ctrl-C twice,
 SIGKILL) by the kernel's parent-death signal on Linux.
@@ -32,9 +32,9 @@ from typing import Any, Final
 from vfsmount.store.options import Credentials, StoreOptions
 
 START_SECONDS: Final = 60.0
-"""How long a server may take to answer; SeaweedFS needs about 4 s on two busy cores."""
+"""How long a server may take to answer; SeaweedFS needs 4 to 9 s on two busy cores."""
 
-# Run by the child between fork and exec, in a fresh interpreter rather than as preexec_fn, which is unsafe with threads.
+# Runs in a fresh interpreter that then becomes the server, because a preexec_fn is unsafe with threads.
 _DIE_WITH_PARENT: Final = """
 import ctypes, os, signal, sys
 parent = int(sys.argv[1])
