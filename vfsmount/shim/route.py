@@ -1,0 +1,324 @@
+"""Which paths belong to a mount: from whatever a caller passed to an absolute, normalised path below a mount point.
+
+Three tests, from cheap to dear. ``Router.needle`` is a string that every spelling of a mounted path contains, so
+``needle not in path`` settles nearly every local call in thirty nanoseconds. :meth:`Router.route` resolves what is left by its
+text. :meth:`Router.retry` follows symbolic links on the local disk, and runs only after the real call has failed: a link that leads
+into a mount dangles, as far as the kernel knows.
+"""
+
+from __future__ import annotations
+
+import errno
+import posixpath
+import stat
+import sys
+from typing import TYPE_CHECKING, Final
+
+from vfsmount import real
+from vfsmount.errors import os_error
+
+if TYPE_CHECKING:
+    from vfsmount.shim.cwd import VirtualCwd
+    from vfsmount.shim.descriptors import FdTable
+    from vfsmount.vfs.mounts import MountTable
+
+MAX_LINKS: Final = 40
+"""Symbolic links followed for one path before ELOOP. Source: Linux, path_resolution(7)."""
+
+_RETRIED: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+_AT_FDCWD: Final = -100 if sys.platform.startswith("linux") else -2
+
+
+class Router:
+    """Decides, for one mount table, which paths are ours. Holds no lock: everything but the needle is constant."""
+
+    __slots__ = ("_aliases", "_ancestors", "_careful", "_cwd", "_fds", "_names", "_needle", "_starts", "_table", "needle")
+
+    def __init__(self, table: MountTable, cwd: VirtualCwd, fds: FdTable) -> None:
+        self._table = table
+        self._cwd = cwd
+        self._fds = fds
+        self._aliases = _aliases(table.points)
+        self._starts = (*table.points, *self._aliases)
+        self._names = tuple({posixpath.basename(point) for point in table.points})
+        # A mount point that hides a real directory: a link to it does not dangle, so links must be followed beforehand.
+        self._careful = any(_is_real_directory(point) for point in table.points)
+        self._ancestors = frozenset(key for point in table.points for key in _ancestor_keys(point))
+        self._needle = "" if self._careful else _common(self._names)
+        self.needle = "" if cwd.path is not None else self._needle
+        """A path that does not contain this string is not ours."""
+
+    # -- the virtual cwd
+
+    def enter(self, path: str | None) -> None:
+        """Make the mounted directory ``path`` the current directory, or, with None, the kernel's own again."""
+        self._cwd.path = path
+        self.needle = "" if path is not None else self._needle
+
+    # -- routing
+
+    def route(self, path: object, *, dir_fd: object = None, follow: bool = True, making: bool = False) -> str | None:
+        """The absolute path below a mount, or None if the real call is to go ahead.
+
+        ``follow=False`` leaves a symbolic link in the last place alone (lstat, unlink, rename). ``making`` allows a trailing slash on
+        a name that does not exist yet (mkdir).
+
+        Raises: ENOTDIR, ENOENT for a ``file/`` or ``file/..`` below a mount, whose filename the caller corrects.
+        """
+        if real.in_passthrough():
+            return None
+        text = _text(path)
+        if text is None:
+            return None
+        if text[0] == "/" and not self._careful and "/." not in text and "//" not in text:
+            if not text.startswith(self._starts):
+                return None
+            absolute: str | None = text
+        else:
+            absolute = self._join(text, dir_fd)
+            if absolute is None:
+                return None
+        assert absolute is not None
+        return self._resolve(absolute, follow=follow, making=making)
+
+    def retry(self, error: OSError, path: object, *, dir_fd: object = None, follow: bool = True, making: bool = False) -> str | None:
+        """After the real call failed: the path below a mount that local symbolic links lead to, or a synthetic parent.
+
+        Costs a path that plainly does not exist two ``access`` calls.
+        """
+        if error.errno not in _RETRIED or real.in_passthrough():
+            return None
+        text = _text(path)
+        if text is None:
+            return None
+        absolute = self._join(text, dir_fd, any_name=True)
+        if absolute is None:
+            return None
+        plain = _normal(absolute)
+        if self._table.is_ancestor(plain) and ".." not in absolute:
+            return plain
+        if (
+            error.errno == errno.ENOENT
+            and not real.access(absolute, 0, follow_symlinks=False)
+            and real.access(posixpath.dirname(plain), 0)
+        ):
+            return None
+        resolved = self._walk(absolute, follow=follow)
+        return self._checked(resolved, absolute, making) if self._table.covers(resolved) else None
+
+    def local(self, path: object, dir_fd: object = None) -> object:
+        """What to give the real call where :meth:`route` answered None: ``path`` itself, unless it is relative to a directory
+        that only we know (the virtual cwd, one of our descriptors); then the absolute path on the local disk, to be used without dir_fd.
+        """
+        base = self._base(dir_fd)
+        if base is None or real.in_passthrough():
+            return path
+        text = _text(path)
+        if text is None or text[0] == "/":
+            return path
+        absolute = self._walk(f"{base}/{text}", follow=False)
+        return real.fsencode(absolute) if isinstance(path, bytes) else absolute
+
+    def absolute(self, path: object, dir_fd: object = None) -> str | None:
+        """The absolute normalised form of a path on either side, by its text alone; None where ``path`` is none."""
+        text = _text(path)
+        if text is None:
+            return None
+        joined = self._join(text, dir_fd, any_name=True)
+        return None if joined is None else _normal(joined)
+
+    def is_ancestor(self, path: object) -> str | None:
+        """The ancestor of a mount point that the real directory ``path`` (a path or a descriptor) is, by any spelling or link."""
+        if isinstance(path, str) and self._table.is_ancestor(path):
+            return path
+        try:
+            found = real.stat(path)  # type: ignore[arg-type]
+        except (OSError, TypeError, ValueError):
+            return None
+        for device, inode, name in self._ancestors:
+            if inode == found.st_ino and device == found.st_dev:
+                return name
+        absolute = self.absolute(path)
+        return absolute if absolute is not None and self._table.is_ancestor(absolute) else None
+
+    # -- how
+
+    def _base(self, dir_fd: object) -> str | None:
+        """The directory of ours that a relative path starts from, if it is ours."""
+        if dir_fd is None or dir_fd == _AT_FDCWD:
+            return self._cwd.path
+        if isinstance(dir_fd, int):
+            opened = self._fds.get(dir_fd)
+            if opened is not None and opened.is_dir:
+                return opened.path
+        return None
+
+    def _join(self, text: str, dir_fd: object, *, any_name: bool = False) -> str | None:
+        """``text`` made absolute, not normalised; None if it cannot be ours (or cannot be resolved)."""
+        if text[0] == "/":
+            return text if any_name or self._careful or self._named(text) else None
+        base = self._base(dir_fd)
+        if base is not None:
+            return f"{base}/{text}"
+        if not (any_name or self._careful or self._named(text)):
+            return None
+        try:
+            if dir_fd is None or dir_fd == _AT_FDCWD:
+                return f"{real.getcwd()}/{text}"
+            return f"{_descriptor_path(dir_fd)}/{text}" if isinstance(dir_fd, int) else None
+        except OSError:
+            return None
+
+    def _named(self, text: str) -> bool:
+        # Whoever walks into a mount from outside steps through the mount point's own name.
+        return any(name in text for name in self._names)
+
+    def _resolve(self, absolute: str, *, follow: bool, making: bool) -> str | None:
+        if "/.." in absolute:
+            plain = self._walk(absolute, follow=follow)
+        else:
+            plain = self._canonical(_normal(absolute))
+            if self._careful and not self._table.covers(plain):
+                plain = self._walk(absolute, follow=follow)
+        return self._checked(plain, absolute, making) if self._table.covers(plain) else None
+
+    def _checked(self, plain: str, absolute: str, making: bool) -> str:
+        if absolute.endswith(("/", "/.")) and not self._table.is_point(plain):
+            try:
+                attr = self._table.stat(plain)
+            except FileNotFoundError:
+                if not making:
+                    raise
+            else:
+                if not attr.is_dir:
+                    raise os_error(errno.ENOTDIR, plain)
+        return plain
+
+    def _canonical(self, plain: str) -> str:
+        for alias, point in self._aliases.items():
+            if plain == alias or plain.startswith(alias + "/"):
+                return point + plain[len(alias) :]
+        return plain
+
+    def _walk(self, absolute: str, *, follow: bool) -> str:
+        """Resolve component by component as the kernel does, following links on the local disk; a missing name is kept.
+
+        Raises: ENOTDIR, ENOENT where ``..`` leaves something below a mount that is not a directory; ELOOP.
+        """
+        todo = [part for part in reversed(absolute.split("/")) if part not in ("", ".")]
+        done = ""
+        links = 0
+        while todo:
+            part = todo.pop()
+            if part == "..":
+                if self._table.covers(done or "/") and not self._table.stat(done).is_dir:
+                    raise os_error(errno.ENOTDIR, done)
+                done = done.rpartition("/")[0]
+                continue
+            step = self._canonical(f"{done}/{part}")
+            if self._table.covers(step) or not (todo or follow):
+                done = step
+                continue
+            try:
+                target = real.readlink(step)
+            except OSError:
+                done = step
+                continue
+            links += 1
+            if links > MAX_LINKS:
+                raise os_error(errno.ELOOP, absolute)
+            if target.startswith("/"):
+                done = ""
+            todo.extend(piece for piece in reversed(target.split("/")) if piece not in ("", "."))
+        return done or "/"
+
+
+def follow_up(error: OSError, path: object, path2: object = None) -> OSError:
+    """``error`` itself, its filename (and filename2) set to what the caller gave: str, bytes, or what ``__fspath__`` returned."""
+    error.filename = _named_as(path)
+    if path2 is not None:
+        error.filename2 = _named_as(path2)
+    return error
+
+
+def _named_as(path: object) -> object:
+    if isinstance(path, (str, bytes, int)):
+        return path
+    try:
+        return real.fspath(path)  # type: ignore[call-overload]
+    except TypeError:
+        return path
+
+
+def _text(path: object) -> str | None:
+    """``path`` as str, or None for whatever the real function is to judge (descriptors, wrong types, empty, NUL)."""
+    if not isinstance(path, str):
+        if isinstance(path, int):
+            return None
+        try:
+            path = real.fspath(path)  # type: ignore[call-overload]
+        except TypeError:
+            return None
+        if isinstance(path, bytes):
+            path = real.fsdecode(path)
+    if not path or "\0" in path:
+        return None
+    return path
+
+
+def _normal(absolute: str) -> str:
+    """``absolute`` without empty and ``.`` components; ``..`` is kept for :meth:`Router._walk`, or dropped by its text."""
+    if "//" in absolute or "/." in absolute or absolute[-1] == "/":
+        return "/" + posixpath.normpath(absolute).lstrip("/")
+    return absolute
+
+
+def _common(names: tuple[str, ...]) -> str:
+    """The longest string that all ``names`` contain; empty if there is none."""
+    first = min(names, key=len, default="")
+    for size in range(len(first), 0, -1):
+        for start in range(len(first) - size + 1):
+            piece = first[start : start + size]
+            if all(piece in name for name in names):
+                return piece
+    return ""
+
+
+def _aliases(points: tuple[str, ...]) -> dict[str, str]:
+    """Where links above a mount point really lead (``/tmp`` on macOS): the kernel's spelling of the point -> the point."""
+    found: dict[str, str] = {}
+    with real.passthrough():
+        for point in points:
+            physical = posixpath.join(posixpath.realpath(posixpath.dirname(point)), posixpath.basename(point))
+            if physical != point and physical not in points:
+                found[physical] = point
+    return found
+
+
+def _is_real_directory(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(real.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _ancestor_keys(point: str) -> list[tuple[int, int, str]]:
+    keys = []
+    while point != "/":
+        point = posixpath.dirname(point)
+        try:
+            found = real.stat(point)
+        except OSError:
+            continue
+        keys.append((found.st_dev, found.st_ino, point))
+    return keys
+
+
+def _descriptor_path(descriptor: int) -> str:
+    """Where the real directory ``descriptor`` lies. Raises: EBADF and the like."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        raw = real.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024))
+        return real.fsdecode(raw.rstrip(b"\0"))
+    return real.readlink(f"/proc/self/fd/{descriptor}")
