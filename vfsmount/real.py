@@ -1,0 +1,83 @@
+"""The unpatched functions, captured once at import.
+
+Own code calls these and never a patched name: while a session is active, ``os.stat`` and its like are ours, and calling
+them from below the shim would route a path twice. Only functions written in C are captured here; those that the standard
+library writes in Python (``os.walk``, ``os.makedirs``, ``shutil`` ...) look their helpers up in patched namespaces, so own
+code runs them inside :func:`passthrough`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import fcntl as _fcntl
+import io
+import os
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+open = builtins.open
+FileIO: Final = io.FileIO
+open_code: Final = io.open_code
+
+fspath: Final = os.fspath
+fsencode: Final = os.fsencode
+fsdecode: Final = os.fsdecode
+getcwd: Final = os.getcwd
+getcwdb: Final = os.getcwdb
+chdir: Final = os.chdir
+stat: Final = os.stat
+lstat: Final = os.lstat
+fstat: Final = os.fstat
+access: Final = os.access
+listdir: Final = os.listdir
+scandir: Final = os.scandir
+readlink: Final = os.readlink
+mkdir: Final = os.mkdir
+rmdir: Final = os.rmdir
+unlink: Final = os.unlink
+rename: Final = os.rename
+replace: Final = os.replace
+symlink: Final = os.symlink
+utime: Final = os.utime
+chmod: Final = os.chmod
+truncate: Final = os.truncate
+ftruncate: Final = os.ftruncate
+fd_open: Final = os.open
+fd_close: Final = os.close
+fd_read: Final = os.read
+fd_write: Final = os.write
+pread: Final = os.pread
+pwrite: Final = os.pwrite
+lseek: Final = os.lseek
+fsync: Final = os.fsync
+dup: Final = os.dup
+dup2: Final = os.dup2
+set_inheritable: Final = os.set_inheritable
+get_inheritable: Final = os.get_inheritable
+isatty: Final = os.isatty
+fcntl: Final = _fcntl.fcntl
+getpid: Final = os.getpid
+
+
+class _Guard(threading.local):
+    depth: int = 0
+
+
+_guard: Final = _Guard()
+
+
+@contextlib.contextmanager
+def passthrough() -> Iterator[None]:
+    """No path is rewritten in this thread inside the ``with`` block; other threads are unaffected. Nests."""
+    _guard.depth += 1
+    try:
+        yield
+    finally:
+        _guard.depth -= 1
+
+
+def in_passthrough() -> bool:
+    """True where this thread is inside :func:`passthrough`."""
+    return _guard.depth > 0

@@ -1,0 +1,110 @@
+"""The threads that requests run on.
+
+``concurrent.futures.ThreadPoolExecutor`` is not used: its threads are not daemons, so a stalled request would hold the
+interpreter's exit, and it does not survive a fork.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Final, Protocol, TypeVar
+
+from vfsmount import real
+
+T = TypeVar("T")
+
+DEFAULT_THREADS: Final = 32
+"""Enough for two files read at full width and the look-ups beside them; an idle thread costs a stack."""
+
+
+class Submit(Protocol):
+    """The seam: threads in production, inline or released one by one in a test."""
+
+    def __call__(self, function: Callable[[], T]) -> Future[T]:
+        """Run ``function`` some time soon."""
+
+
+class ThreadPool:
+    """Daemon threads named ``vfsmount-N``, started on demand and made anew in a forked child."""
+
+    def __init__(self, threads: int = DEFAULT_THREADS) -> None:
+        self._limit = threads
+        self._lock = threading.Lock()
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._pid = real.getpid()
+        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._closed = False
+
+    def submit(self, function: Callable[[], T]) -> Future[T]:
+        """Queue ``function``. Raises RuntimeError after :meth:`close`."""
+        if self._pid != real.getpid():  # the parent's threads did not come along, and its lock may be held for ever
+            self._lock = threading.Lock()
+            self._start_over()
+        future: Future[T] = Future()
+
+        def task() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = function()
+            except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the one who waits
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the session is closed")
+            self._queue.put(task)
+            if self._idle > 0:
+                self._idle -= 1
+            elif len(self._threads) < self._limit:
+                thread = threading.Thread(
+                    target=self._work, args=(self._queue,), name=f"vfsmount-{len(self._threads)}", daemon=True
+                )
+                self._threads.append(thread)
+                thread.start()
+        return future
+
+    def _work(self, queue: SimpleQueue[Callable[[], None] | None]) -> None:
+        while True:
+            task = queue.get()
+            if task is None:
+                return
+            task()
+            del task  # holds the result's bytes
+            with self._lock:
+                self._idle += 1
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Finish what is queued and join the threads, for at most ``timeout`` seconds in all. May be called again."""
+        if self._pid != real.getpid():
+            self._closed = True
+            return
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            threads = list(self._threads)
+            for _ in threads:
+                self._queue.put(None)
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout)
+
+
+def run_inline(function: Callable[[], T]) -> Future[T]:
+    """A :class:`Submit` that runs at once in the caller's thread."""
+    future: Future[T] = Future()
+    try:
+        future.set_result(function())
+    except BaseException as error:  # noqa: BLE001 - as a pool's thread would
+        future.set_exception(error)
+    return future

@@ -1,0 +1,113 @@
+"""What files and directories look like, and for how long an answer about them is trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import threading
+from typing import Final
+
+from cachetools import TLRUCache
+
+from vfsmount.clock import Clock
+from vfsmount.model import Attr, ObjectMeta
+from vfsmount.vfs.options import FsOptions
+
+CACHE_ENTRIES: Final = 100_000
+"""Paths remembered at most; about 400 bytes each."""
+
+
+def inode(device: int, path: str) -> int:
+    """A number that is the same in every process and on every day, so that ``samefile`` and hard-link checks work.
+
+    63 bits, because some callers keep it in a signed integer; never 0, which several tools take for "deleted".
+    """
+    raw = hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=8, salt=device.to_bytes(8, "big")).digest()
+    return int.from_bytes(raw, "big") >> 1 or 1
+
+
+def device(bucket: str, key_prefix: str) -> int:
+    """``st_dev`` of a mount: a hash, in a range (major number 3800 to 4055) that Linux gives to no device."""
+    raw = hashlib.blake2b(f"{bucket}/{key_prefix}".encode("utf-8", "surrogatepass"), digest_size=4).digest()
+    value = int.from_bytes(raw, "big")
+    major, minor = 3800 + (value >> 24), value & 0xFFFFF  # 12 bits and 20 bits, as glibc's makedev packs them
+    return ((major & 0xFFF) << 8) | (minor & 0xFF) | ((minor & 0xFFF00) << 12)
+
+
+class Appearance:
+    """Makes :class:`Attr` for one mount."""
+
+    def __init__(self, options: FsOptions, mounted_at_ns: int) -> None:
+        self._options = options
+        self._mounted_at = mounted_at_ns
+        self.device: Final = device(options.bucket, options.key_prefix)
+
+    def file(self, path: str, meta: ObjectMeta) -> Attr:
+        """Of a committed object."""
+        return self.writing(path, meta.size, meta.mtime_ns, meta.etag, meta.storage_class)
+
+    def writing(
+        self, path: str, size: int, mtime_ns: int, etag: str | None = None, storage_class: str | None = None
+    ) -> Attr:
+        """Of a file with no object yet."""
+        options = self._options
+        return Attr(
+            mode=stat.S_IFREG | options.file_mode,
+            ino=inode(self.device, path),
+            dev=self.device,
+            uid=options.uid,
+            gid=options.gid,
+            size=size,
+            mtime_ns=mtime_ns,
+            etag=etag,
+            storage_class=storage_class,
+        )
+
+    def directory(self, path: str, mtime_ns: int | None = None) -> Attr:
+        """Of a directory. One that is only implied by keys has no time of its own and shows when it was mounted."""
+        options = self._options
+        return Attr(
+            mode=stat.S_IFDIR | options.dir_mode,
+            ino=inode(self.device, path),
+            dev=self.device,
+            uid=options.uid,
+            gid=options.gid,
+            size=0,
+            mtime_ns=self._mounted_at if mtime_ns is None else mtime_ns,
+        )
+
+
+class AttrCache:
+    """Recent answers by path, positive and (``negative_ttl``) negative; bounded, thread-safe."""
+
+    def __init__(self, ttl: float, negative_ttl: float, clock: Clock) -> None:
+        def time_to_use(_path: str, attr: Attr | None, now: float) -> float:
+            return now + (negative_ttl if attr is None else ttl)
+
+        self._lock = threading.Lock()
+        self._entries: TLRUCache[str, Attr | None] = TLRUCache(CACHE_ENTRIES, ttu=time_to_use, timer=clock.monotonic)
+
+    def get(self, path: str) -> tuple[bool, Attr | None]:
+        """Whether there is a fresh answer, and it; a fresh None says that nothing is there."""
+        with self._lock:
+            try:
+                return True, self._entries[path]
+            except KeyError:
+                return False, None
+
+    def put(self, path: str, attr: Attr | None) -> None:
+        """Remember what was just learnt."""
+        with self._lock:
+            self._entries[path] = attr
+
+    def drop(self, path: str) -> None:
+        """Forget ``path``."""
+        with self._lock:
+            self._entries.pop(path, None)
+
+    def drop_below(self, path: str) -> None:
+        """Forget ``path`` and everything below it."""
+        below = f"{path}/" if path else ""
+        with self._lock:
+            for known in [known for known in self._entries if known == path or known.startswith(below)]:
+                self._entries.pop(known, None)

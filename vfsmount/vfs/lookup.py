@@ -1,0 +1,170 @@
+"""From a path to what is there, with the fewest requests that can answer rightly.
+
+A key ``a/b`` and keys below ``a/b/`` may both exist, and then the directory wins; so a strict look-up asks both at once: HEAD
+of the key and LIST of what is below, one round trip. Precedence (Mountpoint SEMANTICS, "Mapping S3 object keys"):
+
+1. a remote directory      keys below ``path/`` (a marker alone is enough)
+2. local state             a directory made here, a file being written here
+3. a remote file           the object
+"""
+
+from __future__ import annotations
+
+import errno
+from concurrent.futures import Future
+from typing import Final, Protocol
+
+from vfsmount.errors import NotFound, StoreError, from_store, os_error
+from vfsmount.model import Attr, ObjectMeta
+from vfsmount.store.protocol import Head, ListObjects
+from vfsmount.transfer.pool import Submit
+from vfsmount.vfs.attrs import Appearance, AttrCache
+from vfsmount.vfs.local import LocalState
+from vfsmount.vfs.namespace import ancestors_of, key_of, path_error, prefix_of
+
+
+class LookupStore(Head, ListObjects, Protocol):
+    """The verbs a look-up needs."""
+
+
+class Lookup:
+    """Resolves mount-relative paths. Every method raises OSError with the display path it is given."""
+
+    def __init__(
+        self,
+        store: LookupStore,
+        key_prefix: str,
+        local: LocalState,
+        cache: AttrCache,
+        appearance: Appearance,
+        submit: Submit,
+    ) -> None:
+        self._store: Final = store
+        self._key_prefix: Final = key_prefix
+        self._local: Final = local
+        self._cache: Final = cache
+        self._appearance: Final = appearance
+        self._submit: Final = submit
+
+    def attr(self, path: str, display: str, *, fresh: bool = False) -> Attr:
+        """What is at ``path``. No request where the answer is cached or local; else two, in one round trip.
+
+        ``fresh``: do not trust the cache. Raises ENOENT, ENOTDIR, ENAMETOOLONG, EACCES, EIO.
+        """
+        if not path:
+            return self._appearance.directory("")
+        if not fresh:
+            known, attr = self._cache.get(path)
+            if known and not self._local.is_being_written(path):
+                if attr is None:
+                    raise os_error(errno.ENOENT, display)
+                return attr
+        self.check(path, display, missing=True)
+        made = self._local.directory(path)
+        if made is not None:
+            return self._appearance.directory(path, made or None)
+        if self._local.is_being_written(path):
+            return self._written_here(path, display)
+        below = self._submit(lambda: self.has_keys_below(path))
+        try:
+            meta: ObjectMeta | None = self._head(path, display)
+        finally:
+            is_directory = self.outcome(below, display)
+        return self.settle(path, display, meta, is_directory=is_directory)
+
+    def settle(self, path: str, display: str, meta: ObjectMeta | None, *, is_directory: bool) -> Attr:
+        """Decide by the precedence above, and remember the decision. Raises ENOENT, ENOTDIR."""
+        if is_directory:
+            attr = self._appearance.directory(path)
+        elif meta is not None:
+            attr = self._appearance.file(path, meta)
+        else:
+            raise self.missing(path, display)
+        self.remember(path, attr)
+        return attr
+
+    def remember(self, path: str, attr: Attr) -> None:
+        """Cache ``attr``, and that all above it are directories."""
+        self._cache.put(path, attr)
+        for ancestor in ancestors_of(path):
+            known, found = self._cache.get(ancestor)
+            if known and found is not None and found.is_dir:
+                break
+            self._cache.put(ancestor, self._appearance.directory(ancestor))
+
+    def missing(self, path: str, display: str) -> OSError:
+        """ENOTDIR where something above ``path`` is a file, else ENOENT; asks for what is above only where unknown."""
+        for ancestor in ancestors_of(path):
+            known, attr = self._cache.get(ancestor)
+            if (known and attr is not None and attr.is_dir) or self._local.directory(ancestor) is not None:
+                break
+            try:
+                if not self.attr(ancestor, display).is_dir:
+                    return os_error(errno.ENOTDIR, display)
+                break
+            except OSError as error:
+                if error.errno == errno.ENOTDIR:
+                    return error
+                if error.errno != errno.ENOENT:
+                    raise
+                break  # the failed look-up of the ancestor has looked at all above it
+        self._cache.put(path, None)
+        return os_error(errno.ENOENT, display)
+
+    def is_known_file(self, path: str) -> bool:
+        """True where a recent answer says that ``path`` is a file, so that no directory hides it."""
+        known, attr = self._cache.get(path)
+        return known and attr is not None and not attr.is_dir
+
+    def require_directory(self, path: str, display: str) -> None:
+        """Raise ENOENT or ENOTDIR where nothing can be created in ``path``; one LIST where it is not known."""
+        if not path or self._local.directory(path) is not None:
+            return
+        known, attr = self._cache.get(path)
+        if not known:
+            try:
+                if self.has_keys_below(path):
+                    self.remember(path, self._appearance.directory(path))
+                    return
+            except StoreError as error:
+                raise from_store(error, display) from error
+        if not (attr or self.attr(path, display, fresh=True)).is_dir:
+            raise os_error(errno.ENOTDIR, display)
+
+    def has_keys_below(self, path: str) -> bool:
+        """Whether the directory exists in the bucket. One request. Raises StoreError."""
+        prefix = prefix_of(self._key_prefix, path)
+        try:
+            page = self._store.list_page(prefix, delimiter=False, limit=1)
+        except NotFound:  # a store with real directories
+            return False
+        return bool(page.objects or page.prefixes)
+
+    def check(self, path: str, display: str, *, missing: bool = False) -> None:
+        """Raise ENAMETOOLONG, or EILSEQ (ENOENT where ``missing``), for a path that no key can have."""
+        number = path_error(self._key_prefix, path)
+        if number is not None:
+            raise os_error(errno.ENOENT if missing and number == errno.EILSEQ else number, display)
+
+    def outcome(self, answer: Future[bool], display: str) -> bool:
+        """Wait for a listing that runs beside."""
+        try:
+            return answer.result()
+        except StoreError as error:
+            raise from_store(error, display) from error
+
+    def _head(self, path: str, display: str) -> ObjectMeta | None:
+        try:
+            return self._store.head(key_of(self._key_prefix, path))
+        except NotFound as error:
+            if error.code == "NoSuchBucket":
+                raise from_store(error, display, hint="the bucket does not exist") from error
+            return None
+        except StoreError as error:
+            raise from_store(error, display) from error
+
+    def _written_here(self, path: str, display: str) -> Attr:
+        if self.outcome(self._submit(lambda: self.has_keys_below(path)), display):
+            return self._appearance.directory(path)
+        writer = self._local.writer(path)
+        return writer.stat() if writer is not None else self.attr(path, display, fresh=True)
