@@ -1,5 +1,8 @@
-"""A Google Cloud Storage bucket through Google's own interface, with the ambient credentials (`gcloud auth ...`, a service
-account of the machine, or $GOOGLE_APPLICATION_CREDENTIALS)."""
+"""A Google Cloud Storage bucket through Google's own interface.
+
+The credentials are the ambient ones: those of `gcloud auth application-default login`, the machine's service account,
+or the file that $GOOGLE_APPLICATION_CREDENTIALS names.
+"""
 
 import os
 

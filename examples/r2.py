@@ -1,6 +1,7 @@
 """A Cloudflare R2 bucket.
 
-The API token needs to read, write and list objects of this bucket, and nothing else; leave "Client IP Address Filtering" off.
+The API token needs to read, write and list objects of this bucket, and nothing else; leave "Client IP Address
+Filtering" off.
 """
 
 import os

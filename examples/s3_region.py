@@ -1,7 +1,7 @@
 """Saying which region a bucket is in.
 
-Without it vfsmount asks the bucket, which costs one request at activation. Say it where that question cannot be answered (a
-policy or an endpoint in between), in the secret or as an option; the option wins.
+Without it vfsmount asks the bucket, which costs one request at activation. Say it where that question cannot be
+answered (a policy or an endpoint in between), in the secret or as an option; the option wins.
 """
 
 import os

@@ -2,8 +2,8 @@
 
     eval "$(aws configure export-credentials --format env)" && python s3_session_token.py
 
-All three variables are needed. Keys that were given as values stop working when they expire; `Secret.from_env` is read again
-whenever new ones are needed, and `Secret.from_callable` can fetch them.
+All three variables are needed. Keys that were given as values stop working when they expire; `Secret.from_env` is read
+again whenever new ones are needed, and `Secret.from_callable` can fetch them.
 """
 
 import os
