@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import Final, Protocol, TypeVar
 
 from vfsmount import real
+from vfsmount.stats import call_site, on_behalf_of
 
 T = TypeVar("T")
 
@@ -48,12 +49,14 @@ class ThreadPool:
             self._lock = threading.Lock()
             self._start_over()
         future: Future[T] = Future()
+        site = call_site()
 
         def task() -> None:
             if not future.set_running_or_notify_cancel():
                 return
             try:
-                result = function()
+                with on_behalf_of(site):
+                    result = function()
             except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the one who waits
                 future.set_exception(error)
             else:

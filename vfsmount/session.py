@@ -1,0 +1,422 @@
+"""The composition root: configuration to stores to file systems to a patched process, and back.
+
+All that is process-wide is in one module variable, the :class:`_Process`: the sessions that are active, innermost last, and
+what is patched for their mounts together.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import errno
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+from vfsmount import config as configuration
+from vfsmount import real
+from vfsmount.clock import SystemClock
+from vfsmount.config import CloudBucketMount
+from vfsmount.errors import StoreError, from_store, os_error
+from vfsmount.real import passthrough as passthrough
+from vfsmount.shim.cwd import VirtualCwd
+from vfsmount.shim.occupancy import Occupancy, OnLeak
+from vfsmount.stats import By, Counters, Stats
+from vfsmount.store.metered import MeteredStore
+from vfsmount.transfer.budget import Budget, default_limit
+from vfsmount.transfer.pool import ThreadPool
+from vfsmount.vfs.filesystem import Filesystem
+from vfsmount.vfs.mounts import Mount, MountTable
+from vfsmount.vfs.options import FsOptions
+
+if TYPE_CHECKING:
+    from vfsmount.shim.descriptors import FdTable
+    from vfsmount.store.options import StoreOptions
+    from vfsmount.store.protocol import Store
+
+log = logging.getLogger(__name__)
+
+Children = Literal["auto", "always", "never"]
+
+_CHUNK: Final = 1 << 20
+"""Bytes that :func:`materialize` copies at a time."""
+
+
+class _Installed(Protocol):
+    def undo(self) -> None: ...
+
+
+@dataclass(slots=True)
+class _Process:
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    sessions: list[Session] = field(default_factory=list)
+    installed: _Installed | None = None
+    cwd: VirtualCwd = field(default_factory=VirtualCwd)
+    fds: FdTable | None = None
+    table: MountTable = field(default_factory=lambda: MountTable(()))
+    hooked: bool = False
+    """Exit and fork handlers are registered."""
+
+
+class Session:
+    """Some mounts, active until :meth:`close` or the end of the ``with`` block; made by :func:`activate`."""
+
+    def __init__(
+        self,
+        mounts: Mapping[str, CloudBucketMount],
+        stores: Mapping[str, Store],
+        *,
+        children: Children,
+        on_leak: OnLeak,
+        memory_limit: int | None,
+    ) -> None:
+        self.children: Final = children
+        self._on_leak: OnLeak = on_leak
+        self._clock = SystemClock()
+        self._pool = ThreadPool()
+        self._budget = Budget(default_limit() if memory_limit is None else memory_limit)
+        self._counters = Counters()
+        self._occupancy = Occupancy()
+        self._mounts = tuple(
+            Mount(point, self._filesystem(point, mounts[point], stores[point])) for point in mounts
+        )
+        self._table = MountTable(self._mounts)
+        self._closed = False
+
+    def _filesystem(self, point: str, mount: CloudBucketMount, store: Store) -> Filesystem:
+        return Filesystem(
+            MeteredStore(store, self._counters, point),
+            _fs_options(mount),
+            submit=self._pool.submit,
+            budget=self._budget,
+            clock=self._clock,
+        )
+
+    @property
+    def mount_points(self) -> tuple[str, ...]:
+        """In the order given."""
+        return tuple(mount.point for mount in self._mounts)
+
+    def flush(self) -> None:
+        """Commit every file being written; nothing can be written to them afterwards. Raises OSError."""
+        self._table.flush()
+
+    def invalidate(self, path: str | os.PathLike[str]) -> None:
+        """Forget what is remembered at and below ``path``: the next look is at the bucket. No request."""
+        self._table.invalidate(_normal(os.fspath(path)))
+
+    def stats(self, by: By = "kind") -> Stats:
+        """Requests, bytes and cost since activation, by kind of request, mount point or calling line."""
+        return self._counters.snapshot(by)
+
+    def close(self) -> None:
+        """Commit what is being written, unmount, and put the process back as it was. May be called again.
+
+        Raises OSError where something could not be committed, RuntimeError where files leaked to the local disk
+        (``on_leak="error"``); everything is unmounted all the same.
+        """
+        with _process.lock:
+            if self._closed:
+                return
+            self._closed = True
+        failure = self._commit_open_files()
+        with _process.lock:
+            _process.sessions.remove(self)
+            _reinstall()
+            leaked = [path for mount in self._mounts for path in self._occupancy.release(mount.point)]
+        self._release()
+        if failure is not None:
+            raise failure
+        self._report(leaked)
+
+    def _commit_open_files(self) -> OSError | None:
+        """What is still being written is committed and named: its owner did not close it."""
+        first: OSError | None = None
+        for mount in self._mounts:
+            for writer in mount.fs.open_writers():
+                log.warning("%s was not closed; committing it now", writer.path)
+                try:
+                    writer.fsync()
+                except OSError as error:
+                    log.error("%s could not be committed: %s", writer.path, error)
+                    first = first or error
+        return first
+
+    def _release(self) -> None:
+        self._pool.close()
+        for mount in self._mounts:
+            mount.fs.close()
+
+    def _report(self, leaked: list[str]) -> None:
+        if not leaked or self._on_leak == "ignore":
+            return
+        message = (
+            f"written to the local disk and not to the bucket, by code that bypasses Python: {', '.join(leaked)}; "
+            "use vfsmount.materialize(path) for such a library"
+        )
+        if self._on_leak == "error":
+            raise RuntimeError(message)
+        log.warning("%s", message)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "active"
+        return f"<vfsmount.Session {', '.join(self.mount_points)}: {state}>"
+
+
+_process: Final = _Process()
+
+
+def activate(
+    config: configuration.Config = None,
+    *,
+    children: Children = "auto",
+    check: bool = True,
+    on_leak: OnLeak = "error",
+    memory_limit: int | None = None,
+) -> Session:
+    """Mount buckets and patch the process, until the session is closed; a context manager.
+
+    ``config``: mount point -> CloudBucketMount or URL, or the path of a TOML file, or None for ``$VFSMOUNT_CONFIG``. A second
+    activation adds its mounts to the first one's. ``check`` proves every bucket with one request, all at once.
+    ``memory_limit``: bytes for prefetching and uploads together.
+
+    Raises ValueError and TypeError for a bad configuration, OSError (with the StoreError as its cause) where ``check`` fails.
+    """
+    mounts = configuration.load(config)
+    _check_choice("children", children, ("auto", "always", "never"))
+    _check_choice("on_leak", on_leak, ("error", "warn", "ignore"))
+    _check_free(mounts)
+    from vfsmount.store.factory import open_store
+
+    with passthrough():
+        options = {point: mount.store_options() for point, mount in mounts.items()}
+        stores: dict[str, Store] = {}
+        try:
+            for point in mounts:
+                stores[point] = open_store(options[point])
+            if check:
+                _check_buckets(mounts, stores, options)
+        except BaseException:
+            for store in stores.values():
+                store.close()
+            raise
+    return _start(mounts, stores, children=children, on_leak=on_leak, memory_limit=memory_limit)
+
+
+def activate_stores(
+    mounts: Mapping[str, tuple[CloudBucketMount, Store]],
+    *,
+    children: Children = "auto",
+    on_leak: OnLeak = "error",
+    memory_limit: int | None = None,
+) -> Session:
+    """As :func:`activate`, with stores made by the caller (for tests: memory, faulty, counting). They are closed at the end."""
+    checked = configuration.load({point: mount for point, (mount, _) in mounts.items()})
+    _check_free(checked)
+    by_point = {configuration.mount_point(point): store for point, (_, store) in mounts.items()}
+    return _start(checked, by_point, children=children, on_leak=on_leak, memory_limit=memory_limit)
+
+
+def deactivate() -> None:
+    """Close the innermost session; nothing happens where none is active. Raises what ``Session.close`` raises."""
+    with _process.lock:
+        session = _process.sessions[-1] if _process.sessions else None
+    if session is not None:
+        session.close()
+
+
+def is_active() -> bool:
+    """True while some session is active."""
+    return bool(_process.sessions)
+
+
+def stats(by: By = "kind") -> Stats:
+    """The innermost session's. Raises RuntimeError where none is active."""
+    with _process.lock:
+        if not _process.sessions:
+            raise RuntimeError("no session is active; call vfsmount.activate first")
+        return _process.sessions[-1].stats(by)
+
+
+@contextlib.contextmanager
+def materialize(path: str | os.PathLike[str]) -> Iterator[str]:
+    """The path of a real local copy of the file, for a library that vfsmount cannot reach; gone after the ``with`` block.
+
+    A path that is not on a mount is given back as it is. Changes to the copy are not uploaded. Costs what reading the file
+    costs. Raises what opening it raises; IsADirectoryError for a directory.
+    """
+    import tempfile
+
+    text = os.fspath(path)
+    absolute = _normal(text)
+    table = _process.table
+    if not table.covers(absolute):
+        yield text
+        return
+    source = table.open(absolute, os.O_RDONLY)
+    try:
+        if source.is_dir:
+            raise os_error(errno.EISDIR, text)
+        with passthrough():
+            directory = tempfile.TemporaryDirectory(prefix="vfsmount-")
+        local = f"{directory.name}/{absolute.rpartition('/')[2]}"
+        with real.open(local, "wb") as copy:
+            while block := source.read(_CHUNK):
+                copy.write(block)
+    finally:
+        source.close()
+    try:
+        yield local
+    finally:
+        with passthrough():
+            directory.cleanup()
+
+
+def _start(
+    mounts: Mapping[str, CloudBucketMount],
+    stores: Mapping[str, Store],
+    *,
+    children: Children,
+    on_leak: OnLeak,
+    memory_limit: int | None,
+) -> Session:
+    with _process.lock:
+        _check_free(mounts)
+        session = Session(mounts, stores, children=children, on_leak=on_leak, memory_limit=memory_limit)
+        for point in mounts:
+            session._occupancy.occupy(point)
+        _process.sessions.append(session)
+        try:
+            _reinstall()
+        except BaseException:
+            _process.sessions.remove(session)
+            for point in mounts:
+                session._occupancy.release(point)
+            session._release()
+            _reinstall()
+            raise
+        if not _process.hooked:
+            _process.hooked = True
+            atexit.register(_at_exit)
+    return session
+
+
+def _reinstall() -> None:
+    """Patch the process for the mounts of all active sessions together; undo everything where there are none."""
+    if _process.installed is not None:
+        _process.installed.undo()
+        _process.installed = None
+    if not _process.sessions:
+        _process.table = MountTable(())
+        if _process.fds is not None:
+            _process.fds.close_all()
+        _process.fds = None
+        _process.cwd = VirtualCwd()
+        return
+    from vfsmount.children.planner import planner_for
+    from vfsmount.shim.context import ShimContext
+    from vfsmount.shim.descriptors import FdTable
+    from vfsmount.shim.install import install
+    from vfsmount.shim.route import Router
+
+    mounts = [mount for session in _process.sessions for mount in session._mounts]
+    _process.table = table = MountTable(mounts, SystemClock().time_ns())
+    if _process.fds is None:
+        _process.fds = FdTable()
+    if _process.cwd.path is not None and not table.covers(_process.cwd.path):
+        _process.cwd.path = None  # the directory that the process stood in is unmounted
+    router = Router(table, _process.cwd, _process.fds)
+    children = _process.sessions[-1].children
+    context = ShimContext(
+        table=table,
+        router=router,
+        cwd=_process.cwd,
+        fds=_process.fds,
+        children=planner_for(children, table, router, _process.cwd, _process.fds),
+    )
+    _process.installed = install(context)
+
+
+def _check_free(mounts: Mapping[str, CloudBucketMount]) -> None:
+    taken = {point for session in _process.sessions for point in session.mount_points}
+    for point in mounts:
+        if point in taken:
+            raise ValueError(f"mount point {point!r}: taken by a session that is active already")
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}: {value!r} is none of {', '.join(map(repr, allowed))}")
+
+
+def _check_buckets(
+    mounts: Mapping[str, CloudBucketMount], stores: Mapping[str, Store], options: Mapping[str, StoreOptions]
+) -> None:
+    """One request for each bucket, side by side. Raises OSError that names the mount point and says what to do."""
+    from vfsmount.store.probe import check
+
+    pool = ThreadPool(min(len(mounts), 16))
+    try:
+        waiting = {
+            point: pool.submit(lambda point=point: check(stores[point], options[point], mounts[point].prefix))
+            for point in mounts
+        }
+        for point, outcome in waiting.items():
+            try:
+                outcome.result()
+            except StoreError as error:
+                raise from_store(error, point, hint=f"cannot mount {mounts[point].bucket_name!r}") from error
+    finally:
+        pool.close()
+
+
+def _fs_options(mount: CloudBucketMount) -> FsOptions:
+    return FsOptions(
+        bucket=mount.bucket_name,
+        key_prefix=mount.prefix,
+        read_only=mount.read_only,
+        allow_delete=mount.allow_delete,
+        allow_overwrite=mount.allow_overwrite,
+        allow_rename=mount.allow_rename,
+        writes=mount.writes,
+        metadata_ops=mount.metadata_ops,
+        on_error=mount.on_error,
+        keep_dirs=mount.keep_dirs,
+        lookup=mount.lookup,
+        file_mode=mount.file_mode,
+        dir_mode=mount.dir_mode,
+        uid=os.geteuid() if mount.uid is None else mount.uid,
+        gid=os.getegid() if mount.gid is None else mount.gid,
+        metadata_ttl=mount.metadata_ttl_seconds,
+        negative_ttl=mount.negative_ttl_seconds,
+        part_size=mount.part_size,
+    )
+
+
+def _normal(path: str) -> str:
+    import posixpath
+
+    base = _process.cwd.path or real.getcwd()
+    return "/" + posixpath.normpath(posixpath.join(base, path)).lstrip("/")
+
+
+def _at_exit() -> None:
+    """Commit and unmount what is left; failures are told, because nobody can catch them any more."""
+    while _process.sessions:
+        session = _process.sessions[-1]
+        try:
+            session.close()
+        except (OSError, RuntimeError) as error:
+            log.error("at exit: %s", error)

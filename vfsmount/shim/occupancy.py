@@ -1,0 +1,94 @@
+"""Keeps native code from writing to the disk where it believes to write to a bucket.
+
+Code that opens files without Python (Arrow, HDF5, SQLite ...) does not see a mount. Where nothing is on the disk at the mount
+point it would create the path and write there in silence. So an absent mount point is occupied by a small file while it is
+mounted: native opens below it then fail with ENOTDIR. Where something is on the disk, what appears there is reported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from typing import Final, Literal
+
+from vfsmount import real
+
+OnLeak = Literal["error", "warn", "ignore"]
+
+MARK: Final = b"A bucket is mounted here by a Python process; this file keeps other programs from writing below it.\n"
+"""Content of the placeholder, so that one left by a killed process is known for what it is."""
+
+
+class Occupancy:
+    """What is on the disk at the mount points while they are mounted."""
+
+    def __init__(self) -> None:
+        self._placed: dict[str, tuple[int, int]] = {}
+        self._before: dict[str, frozenset[str]] = {}
+
+    def occupy(self, point: str) -> None:
+        """Place the placeholder where nothing is and the directory above may be written; remember what is there else."""
+        if point in self._placed or point in self._before:
+            return
+        try:
+            descriptor = real.fd_open(point, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+        except FileExistsError:
+            self._adopt(point)
+        except OSError:
+            pass  # no directory above, or no permission: native code cannot create anything there either
+        else:
+            try:
+                real.fd_write(descriptor, MARK)
+                self._placed[point] = _identity(real.fstat(descriptor))
+            finally:
+                real.fd_close(descriptor)
+
+    def _adopt(self, point: str) -> None:
+        """A placeholder that a killed process left becomes ours; a real directory's names are remembered."""
+        try:
+            found = real.lstat(point)
+            if stat.S_ISDIR(found.st_mode):
+                self._before[point] = frozenset(real.listdir(point))
+            elif stat.S_ISREG(found.st_mode) and found.st_size == len(MARK):
+                with real.open(point, "rb") as file:
+                    if file.read() == MARK:
+                        self._placed[point] = _identity(found)
+        except OSError:
+            pass
+
+    def leaks(self, point: str) -> list[str]:
+        """Paths that appeared on the disk at ``point`` since it was mounted."""
+        if point in self._placed:
+            with contextlib.suppress(OSError):
+                found = real.lstat(point)
+                if _identity(found) != self._placed[point] or found.st_size != len(MARK):
+                    return [point]
+            return []
+        if point in self._before:
+            with contextlib.suppress(OSError):
+                appeared = frozenset(real.listdir(point)) - self._before[point]
+                return [f"{point}/{name}" for name in sorted(appeared)]
+            return []
+        with contextlib.suppress(OSError):
+            real.lstat(point)
+            return [point]
+        return []
+
+    def release(self, point: str) -> list[str]:
+        """Remove the placeholder; returns what leaked. Raises nothing."""
+        leaked = self.leaks(point)
+        placed = self._placed.pop(point, None)
+        self._before.pop(point, None)
+        if placed is not None and not leaked:
+            try:
+                real.unlink(point)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS):
+                    raise
+        return leaked
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
