@@ -1,9 +1,9 @@
 """The unpatched functions, captured once at import.
 
-Own code calls these and never a patched name: while a session is active, ``os.stat`` and its like are ours, and calling
-them from below the shim would route a path twice. Only functions written in C are captured here; those that the standard
-library writes in Python (``os.walk``, ``os.makedirs``, ``shutil`` ...) look their helpers up in patched namespaces, so own
-code runs them inside :func:`passthrough`.
+Own code calls these and never a patched name: while a session is active, ``os.stat`` and its like are ours, and
+calling them from below the shim would route a path twice. Only functions written in C are captured here; those that
+the standard library writes in Python (``os.walk``, ``os.makedirs``, ``shutil`` ...) look their helpers up in patched
+namespaces, so own code runs them inside :func:`passthrough`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The composition root: configuration to stores to file systems to a patched process, and back.
 
-All that is process-wide is in one module variable, the :class:`_Process`: the sessions that are active, innermost last, and
-what is patched for their mounts together.
+All that is process-wide is in one module variable, the :class:`_Process`: the sessions that are active, innermost
+last, and what is patched for their mounts together.
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ class Session:
         self._budget = Budget(default_limit() if memory_limit is None else memory_limit)
         self._counters = Counters()
         self._occupancy = Occupancy()
-        self._mounts = tuple(
-            Mount(point, self._filesystem(point, mounts[point], stores[point])) for point in mounts
-        )
+        self._mounts = tuple(Mount(point, self._filesystem(point, mounts[point], stores[point])) for point in mounts)
         self._table = MountTable(self._mounts)
         self._closed = False
 
@@ -188,11 +186,12 @@ def activate(
 ) -> Session:
     """Mount buckets and patch the process, until the session is closed; a context manager.
 
-    ``config``: mount point -> CloudBucketMount or URL, or the path of a TOML file, or None for ``$VFSMOUNT_CONFIG``. A second
-    activation adds its mounts to the first one's. ``check`` proves every bucket with one request, all at once.
+    ``config``: mount point -> CloudBucketMount or URL, or the path of a TOML file, or None for ``$VFSMOUNT_CONFIG``. A
+    second activation adds its mounts to the first one's. ``check`` proves every bucket with one request, all at once.
     ``memory_limit``: bytes for prefetching and uploads together.
 
-    Raises ValueError and TypeError for a bad configuration, OSError (with the StoreError as its cause) where ``check`` fails.
+    Raises ValueError and TypeError for a bad configuration, OSError (with the StoreError as its cause) where ``check``
+    fails.
     """
     mounts = configuration.load(config)
     _check_choice("children", children, ("auto", "always", "never"))
@@ -222,7 +221,9 @@ def activate_stores(
     on_leak: OnLeak = "error",
     memory_limit: int | None = None,
 ) -> Session:
-    """As :func:`activate`, with stores made by the caller (for tests: memory, faulty, counting). They are closed at the end."""
+    """As :func:`activate`, with stores made by the caller (for tests: memory, faulty, counting). They are closed at
+    the end.
+    """
     checked = configuration.load({point: mount for point, (mount, _) in mounts.items()})
     _check_free(checked)
     by_point = {configuration.mount_point(point): store for point, (_, store) in mounts.items()}
@@ -252,10 +253,11 @@ def stats(by: By = "kind") -> Stats:
 
 @contextlib.contextmanager
 def materialize(path: str | os.PathLike[str]) -> Iterator[str]:
-    """The path of a real local copy of the file, for a library that vfsmount cannot reach; gone after the ``with`` block.
+    """The path of a real local copy of the file, for a library that vfsmount cannot reach; gone after the ``with``
+    block.
 
-    A path that is not on a mount is given back as it is. Changes to the copy are not uploaded. Costs what reading the file
-    costs. Raises what opening it raises; IsADirectoryError for a directory.
+    A path that is not on a mount is given back as it is. Changes to the copy are not uploaded. Costs what reading the
+    file costs. Raises what opening it raises; IsADirectoryError for a directory.
     """
     import tempfile
 

@@ -13,7 +13,16 @@ from types import FrameType
 from typing import Final, Literal
 
 Kind = Literal[
-    "get", "head", "list", "put", "copy", "delete", "create_multipart", "upload_part", "complete_multipart", "abort_multipart"
+    "get",
+    "head",
+    "list",
+    "put",
+    "copy",
+    "delete",
+    "create_multipart",
+    "upload_part",
+    "complete_multipart",
+    "abort_multipart",
 ]
 By = Literal["kind", "mount", "caller"]
 

@@ -1,8 +1,9 @@
 """Keeps native code from writing to the disk where it believes to write to a bucket.
 
-Code that opens files without Python (Arrow, HDF5, SQLite ...) does not see a mount. Where nothing is on the disk at the mount
-point it would create the path and write there in silence. So an absent mount point is occupied by a small file while it is
-mounted: native opens below it then fail with ENOTDIR. Where something is on the disk, what appears there is reported.
+Code that opens files without Python (Arrow, HDF5, SQLite ...) does not see a mount. Where nothing is on the disk at
+the mount point it would create the path and write there in silence. So an absent mount point is occupied by a small
+file while it is mounted: native opens below it then fail with ENOTDIR. Where something is on the disk, what appears
+there is reported.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Occupancy:
         self._before: dict[str, frozenset[str]] = {}
 
     def occupy(self, point: str) -> None:
-        """Place the placeholder where nothing is and the directory above may be written; remember what is there else."""
+        """Place the placeholder where nothing is and the directory above may be written; remember what is there else.
         if point in self._placed or point in self._before:
             return
         try:

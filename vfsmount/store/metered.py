@@ -63,9 +63,7 @@ class MeteredStore:
         if_none_match: bool = False,
     ) -> ObjectMeta:
         with self._counted("put", sent=len(data)):
-            return self.wrapped.put(
-                key, data, attributes=attributes, if_match=if_match, if_none_match=if_none_match
-            )
+            return self.wrapped.put(key, data, attributes=attributes, if_match=if_match, if_none_match=if_none_match)
 
     def create_multipart(self, key: str, *, attributes: PutAttributes | None = None) -> Multipart:
         with self._counted("create_multipart"):

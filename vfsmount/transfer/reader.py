@@ -182,9 +182,7 @@ class _Fetch:
 
     def __call__(self) -> bytes | memoryview:
         """One ranged GET under If-Match."""
-        result: GetResult = self.store.get_range(
-            self.meta.key, self.part.start, self.part.end, if_match=self.meta.etag
-        )
+        result: GetResult = self.store.get_range(self.meta.key, self.part.start, self.part.end, if_match=self.meta.etag)
         if len(result.data) != self.part.end - self.part.start or result.meta.size != self.meta.size:
             raise Corrupt(
                 f"got {len(result.data)} bytes of {result.meta.size} for [{self.part.start}, {self.part.end})"

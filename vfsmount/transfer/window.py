@@ -1,8 +1,8 @@
 """How far and in what pieces to read ahead: arithmetic only, no I/O.
 
 A cursor begins small, because most files are small and the first byte should come in one round trip. Each further
-request doubles in size up to a part, and the distance read ahead doubles up to the cap, so a scan soon runs at full width
-while a glance at a header costs one small request.
+request doubles in size up to a part, and the distance read ahead doubles up to the cap, so a scan soon runs at full
+width while a glance at a header costs one small request.
 """
 
 from __future__ import annotations

@@ -161,7 +161,9 @@ class Filesystem:
             return
         self._require_writable(display, display2)
         if not self.options.allow_rename:
-            raise os_error(errno.ENOSYS, display, display2, hint="mounted without allow_rename; copy and delete instead")
+            raise os_error(
+                errno.ENOSYS, display, display2, hint="mounted without allow_rename; copy and delete instead"
+            )
         if attr.is_dir:
             raise os_error(errno.EPERM, display, display2, hint="directories cannot be renamed")
         self._lookup.check(target, display2)
@@ -204,7 +206,9 @@ class Filesystem:
         self._lookup.attr(path, display)
         self._require_writable(display)
         if self.options.metadata_ops != "ignore":
-            raise os_error(errno.EPERM, display, hint=f'{what} is not supported; metadata_ops="ignore" accepts it unheard')
+            raise os_error(
+                errno.EPERM, display, hint=f'{what} is not supported; metadata_ops="ignore" accepts it unheard'
+            )
 
     def utime(self, path: str, mtime_ns: int, display: str) -> None:
         """On a file being written: shown until it is committed. Else as :meth:`set_metadata`."""

@@ -1,7 +1,8 @@
 """From a path to what is there, with the fewest requests that can answer rightly.
 
-A key ``a/b`` and keys below ``a/b/`` may both exist, and then the directory wins; so a strict look-up asks both at once: HEAD
-of the key and LIST of what is below, one round trip. Precedence (Mountpoint SEMANTICS, "Mapping S3 object keys"):
+A key ``a/b`` and keys below ``a/b/`` may both exist, and then the directory wins; so a strict look-up asks both at
+once: HEAD of the key and LIST of what is below, one round trip. Precedence (Mountpoint SEMANTICS, "Mapping S3 object
+keys"):
 
 1. a remote directory      keys below ``path/`` (a marker alone is enough)
 2. local state             a directory made here, a file being written here

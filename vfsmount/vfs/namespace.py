@@ -1,7 +1,8 @@
 """Keys to names and back: pure, no I/O.
 
-A mount-relative path is a ``str`` without a leading slash; ``""`` is the root. A key is ``key_prefix`` plus that path; a
-directory's prefix is its key plus ``/``. Source: Mountpoint SEMANTICS, "Mapping S3 object keys to files and directories".
+A mount-relative path is a ``str`` without a leading slash; ``""`` is the root. A key is ``key_prefix`` plus that path;
+a directory's prefix is its key plus ``/``. Source: Mountpoint SEMANTICS, "Mapping S3 object keys to files and
+directories".
 """
 
 from __future__ import annotations

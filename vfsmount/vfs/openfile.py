@@ -59,8 +59,8 @@ class OpenFile(ABC):
     def _finish(self, *, abort: bool) -> None:
         """The last reference is gone."""
 
-    def fsync(self) -> None:
-        """Nothing to do but for writers, which are committed."""
+    def fsync(self) -> None:  # noqa: B027 - right as it is for all but writers
+        """Commit what was written; nothing to do for any but writers."""
 
     def truncate(self, length: int) -> None:
         """EINVAL: not open for writing. Source: ftruncate(2)."""
@@ -69,7 +69,7 @@ class OpenFile(ABC):
     def utime(self, mtime_ns: int) -> None:
         raise self.error(errno.EPERM, "times of a committed file cannot be changed")
 
-    def abandon(self) -> None:
+    def abandon(self) -> None:  # noqa: B027 - nothing to let go of but in writers
         """In a forked child: let go without a request."""
 
     # -- the same for all --

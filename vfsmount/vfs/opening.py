@@ -131,9 +131,7 @@ class Opener:
         attr = self._lookup.settle(path, display, result.meta if result else None, is_directory=is_directory)
         if result is None or is_directory:
             return DirectoryFile(display, flags, attr)
-        reader = Reader(
-            self._store, result.meta, submit=self._submit, budget=self._budget, first=result.data
-        )
+        reader = Reader(self._store, result.meta, submit=self._submit, budget=self._budget, first=result.data)
         return ReadFile(display, flags, attr, reader, lambda: self._local.end_read(path))
 
     # -- writing --

@@ -59,8 +59,11 @@ class WriteFile(OpenFile):
             if not data:
                 return 0
             if offset != self._uploader.size:
-                self._fail(errno.EINVAL, f"written out of order: at {offset}, the file ends at {self._uploader.size};"
-                           ' mount with writes="staged" for random writes')
+                self._fail(
+                    errno.EINVAL,
+                    f"written out of order: at {offset}, the file ends at {self._uploader.size};"
+                    ' mount with writes="staged" for random writes',
+                )
                 raise self._failed()
             try:
                 return self._uploader.write(data)
