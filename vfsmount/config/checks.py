@@ -116,6 +116,11 @@ def path(field: str, value: object) -> str:
     return name
 
 
+def absolute(name: str) -> str:
+    """The path from the process's real current directory, normalised."""
+    return os.path.normpath(os.path.join(real.getcwd(), name))
+
+
 def existing_path(field: str, value: object) -> str:
     """The path as a string; something is there."""
     name = path(field, value)

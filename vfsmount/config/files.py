@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from vfsmount import real
-from vfsmount.config import urls
+from vfsmount.config import checks, urls
 from vfsmount.config.mount import CloudBucketMount
 from vfsmount.config.secret import KNOWN_KEYS, Secret
 from vfsmount.config.units import closest
@@ -34,7 +34,7 @@ def read(path: str) -> dict[str, CloudBucketMount]:
     """The mounts of a file. Raises: ValueError naming file, table and key; OSError where it cannot be read."""
     with real.open(path, encoding="utf-8") as file:
         text = file.read()
-    return parse(text, path, os.path.dirname(os.path.abspath(path)))
+    return parse(text, path, os.path.dirname(checks.absolute(path)))
 
 
 def parse(text: str, origin: str, directory: str) -> dict[str, CloudBucketMount]:

@@ -144,7 +144,7 @@ class Secret:
     @classmethod
     def from_dotenv(cls, path: str | os.PathLike[str] = ".env") -> Secret:
         """A file of ``NAME=value`` lines; read when used. A relative path is taken from the present directory, now."""
-        return cls._make("from_dotenv", os.path.abspath(checks.path("Secret.from_dotenv: path", path)))
+        return cls._make("from_dotenv", checks.absolute(checks.path("Secret.from_dotenv: path", path)))
 
     @classmethod
     def from_profile(cls, name: str) -> Secret:

@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any, Final, Union
 
+from vfsmount import real
 from vfsmount.config import checks, files, urls
 from vfsmount.config.mount import CloudBucketMount
 
@@ -99,7 +100,7 @@ def _from_environment() -> dict[str, CloudBucketMount]:
             f"the path of a TOML file, or set {VARIABLE} to one"
         )
     if "\n" in value or value.lstrip().startswith("["):
-        return _attributed(files.parse(value, f"${VARIABLE}", os.getcwd()), f"${VARIABLE}")
+        return _attributed(files.parse(value, f"${VARIABLE}", real.getcwd()), f"${VARIABLE}")
     try:
         return _attributed(files.read(value), value)
     except OSError as error:
