@@ -30,7 +30,10 @@ class Occupancy:
         self._before: dict[str, frozenset[str]] = {}
 
     def occupy(self, point: str) -> None:
-        """Place the placeholder where nothing is and the directory above may be written; remember what is there else.
+        """Place the placeholder where nothing is and the directory above may be written.
+
+        Where something is, remember what.
+        """
         if point in self._placed or point in self._before:
             return
         try:
