@@ -1,0 +1,157 @@
+"""Two clients for one bucket: the fast one first, the other for what the first cannot say."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from vfsmount import real
+from vfsmount.errors import InvalidKey, NotSupported, StoreError
+from vfsmount.model import ListPage, ObjectMeta
+from vfsmount.store.protocol import GetResult, Multipart, PutAttributes, Store, StoreTraits
+
+logger = logging.getLogger(__name__)
+
+_LASTING: Final = {"NotPartial": "get", "TooManyMarkers": "list flat", "UnorderedListing": "list flat"}
+"""Refusals that tell about the server or the bucket rather than about one key, and the operation they settle."""
+
+T = TypeVar("T")
+
+
+class FallbackStore:
+    """``primary`` answers; what it refuses as InvalidKey or NotSupported goes to the second store.
+
+    Such a refusal says that the request was not made, or that it was a read whose answer was of no use; so nothing is
+    ever written twice. A failure of the service (not found, denied, unavailable ...) is the answer, and stands.
+    """
+
+    def __init__(self, primary: Store, make_secondary: Callable[[], Store]) -> None:
+        """``make_secondary`` is called at most once in a process, on the first refusal."""
+        self._primary = primary
+        self._make_secondary = make_secondary
+        self._secondaries: dict[int, Store] = {}
+        self._locks: dict[int, threading.Lock] = {}
+        self._settled: set[str] = set()
+
+    @property
+    def bucket(self) -> str:
+        return self._primary.bucket
+
+    @property
+    def traits(self) -> StoreTraits:
+        return self._primary.traits
+
+    @property
+    def primary(self) -> Store:
+        """The store that is asked first."""
+        return self._primary
+
+    def close(self) -> None:
+        self._primary.close()
+        secondary = self._secondaries.pop(real.getpid(), None)
+        if secondary is not None:
+            secondary.close()
+
+    def head(self, key: str) -> ObjectMeta:
+        return self._either("head", lambda store: store.head(key))
+
+    def get_range(self, key: str, start: int, end: int, *, if_match: str | None = None) -> GetResult:
+        if not self._settled:
+            try:
+                return self._primary.get_range(key, start, end, if_match=if_match)
+            except (InvalidKey, NotSupported) as error:
+                self._learn("get", error)
+                return self._secondary().get_range(key, start, end, if_match=if_match)
+        return self._either("get", lambda store: store.get_range(key, start, end, if_match=if_match))
+
+    def list_page(
+        self,
+        prefix: str,
+        *,
+        delimiter: bool = True,
+        token: str | None = None,
+        start_after: str | None = None,
+        limit: int = 1000,
+    ) -> ListPage:
+        """A listing that the first store breaks off goes on in the second, behind the last entry."""
+        mine, _, rest = (token or "").partition(":")
+        operation = "list" if delimiter else "list flat"
+        if mine != "2" and operation not in self._settled:
+            try:
+                page = self._primary.list_page(
+                    prefix, delimiter=delimiter, token=rest or None, start_after=start_after, limit=limit
+                )
+                return page if page.token is None else page._replace(token=f"1:{page.token}")
+            except (InvalidKey, NotSupported) as error:
+                self._learn(operation, error)
+        last = rest if mine == "1" else ""
+        page = self._secondary().list_page(
+            prefix,
+            delimiter=delimiter,
+            token=(rest or None) if mine == "2" else None,
+            start_after=max(last, start_after or "") or None,
+            limit=limit,
+        )
+        if last.endswith("/") and last in page.prefixes:  # what lies below it sorts behind it
+            page = page._replace(prefixes=tuple(found for found in page.prefixes if found != last))
+        return page if page.token is None else page._replace(token=f"2:{page.token}")
+
+    def put(
+        self,
+        key: str,
+        data: bytes | bytearray | memoryview,
+        *,
+        attributes: PutAttributes | None = None,
+        if_match: str | None = None,
+        if_none_match: bool = False,
+    ) -> ObjectMeta:
+        if (if_none_match or if_match is not None) and not self.traits.conditional_put:
+            # The second client would send the condition, and the service ignore it.
+            raise NotSupported("no conditional put here", operation="put", bucket=self.bucket, key=key)
+        return self._either(
+            "put",
+            lambda store: store.put(key, data, attributes=attributes, if_match=if_match, if_none_match=if_none_match),
+        )
+
+    def create_multipart(self, key: str, *, attributes: PutAttributes | None = None) -> Multipart:
+        return self._either("multipart", lambda store: store.create_multipart(key, attributes=attributes))
+
+    def copy(self, source: str, target: str, *, if_match: str | None = None, if_none_match: bool = False) -> ObjectMeta:
+        return self._either(
+            "copy", lambda store: store.copy(source, target, if_match=if_match, if_none_match=if_none_match)
+        )
+
+    def delete(self, key: str) -> None:
+        self._either("delete", lambda store: store.delete(key))
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        self._either("delete", lambda store: store.delete_many(keys))
+
+    def _either(self, operation: str, verb: Callable[[Store], T]) -> T:
+        if operation not in self._settled:
+            try:
+                return verb(self._primary)
+            except (InvalidKey, NotSupported) as error:
+                self._learn(operation, error)
+        return verb(self._secondary())
+
+    def _learn(self, operation: str, error: StoreError) -> None:
+        logger.debug("%s goes to the second client: %s", operation, error)
+        if operation == "multipart" or _LASTING.get(error.code or "") == operation:
+            self._settled.add(operation)
+
+    def _secondary(self) -> Store:
+        pid = real.getpid()
+        known = self._secondaries.get(pid)
+        if known is not None:
+            return known
+        # A lock of this process's own: a fork may have left the parent's locked.
+        with self._locks.setdefault(pid, threading.Lock()):
+            known = self._secondaries.get(pid)
+            if known is None:
+                with real.passthrough():
+                    known = self._make_secondary()
+                self._secondaries[pid] = known
+            return known
