@@ -1,0 +1,178 @@
+"""Uploads and copies in parts over S3's own verbs."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from vfsmount import real
+from vfsmount.errors import NotFound, StoreError, TooLarge
+from vfsmount.model import ObjectMeta
+from vfsmount.store.s3_answers import server_time_ns
+
+if TYPE_CHECKING:
+    from vfsmount.store.s3fs_store import S3fsStore
+
+COPY_PART: Final = 512 << 20
+"""Bytes of one part of a copy in parts: a 5 TiB object needs 10,240, so it grows for the largest."""
+
+
+class S3Upload:
+    """One multipart upload. Only the process that began it may go on with it."""
+
+    def __init__(self, store: S3fsStore, key: str, upload_id: str) -> None:
+        self._store = store
+        self._key = key
+        self._id = upload_id
+        self._pid = real.getpid()
+        self._lock = threading.Lock()
+        self._parts: dict[int, dict[str, Any]] = {}
+        self._size: dict[int, int] = {}
+        self._ended = False
+
+    @classmethod
+    def create(cls, store: S3fsStore, key: str, parameters: dict[str, Any]) -> S3Upload:
+        """Begin an upload; one request."""
+
+        async def create(client: Any) -> Any:
+            return await store.call(client, "create_multipart_upload", key, Key=key, **parameters)
+
+        return cls(store, key, store.request("create_multipart", key, create)["UploadId"])
+
+    def put_part(self, number: int, data: bytes | bytearray | memoryview) -> None:
+        traits = self._store.traits
+        if not 1 <= number <= traits.max_parts or len(data) > traits.max_part_size:
+            raise self._error(TooLarge, f"part {number} of {len(data)} bytes", "put_part")
+        if self._ended:
+            raise self._error(NotFound, "the upload has ended", "put_part", "NoSuchUpload")
+        body = data if isinstance(data, bytes) else bytes(data)
+
+        async def upload_part(client: Any) -> Any:
+            return await self._store.call(
+                client, "upload_part", self._key, Key=self._key, UploadId=self._id, PartNumber=number, Body=body
+            )
+
+        answer = self._store.request("put_part", self._key, upload_part)
+        with self._lock:
+            self._parts[number] = part_entry(number, answer)
+            self._size[number] = len(body)
+
+    def complete(self, *, if_match: str | None = None, if_none_match: bool = False) -> ObjectMeta:
+        self._store.check_conditions("complete", self._key, if_match, if_none_match)
+        if self._ended:
+            raise self._error(NotFound, "the upload has ended", "complete", "NoSuchUpload")
+        with self._lock:
+            parts = [self._parts[number] for number in sorted(self._parts)]
+            size = sum(self._size.values())
+        if not parts:
+            raise self._error(StoreError, "no part was sent", "complete", "MalformedXML")
+        if size > self._store.traits.max_object_size:
+            raise self._error(TooLarge, f"{size} bytes", "complete", "EntityTooLarge")
+
+        async def complete_upload(client: Any) -> ObjectMeta:
+            answer = await self._store.guarded(
+                client,
+                "complete_multipart_upload",
+                self._key,
+                if_match,
+                if_none_match,
+                expected=lambda: multipart_etag(parts),
+                UploadId=self._id,
+                MultipartUpload={"Parts": parts},
+            )
+            return ObjectMeta(self._key, size, server_time_ns(answer), answer.get("ETag"))
+
+        meta = self._store.request("complete", self._key, complete_upload)
+        self._ended = True
+        return meta
+
+    def abort(self) -> None:
+        if self._ended or self._pid != real.getpid():
+            return
+
+        async def abort_upload(client: Any) -> None:
+            await self._store.call(client, "abort_multipart_upload", self._key, Key=self._key, UploadId=self._id)
+
+        try:
+            self._store.request("abort", self._key, abort_upload)
+        except NotFound:
+            pass  # nothing is left of it
+        self._ended = True
+
+    def _error(self, cls: type[StoreError], detail: str, operation: str, code: str | None = None) -> StoreError:
+        return cls(detail, operation=operation, bucket=self._store.bucket, key=self._key, code=code)
+
+
+async def copy_in_parts(
+    store: S3fsStore,
+    client: Any,
+    source: ObjectMeta,
+    target: str,
+    *,
+    if_none_match: bool = False,
+    part_size: int = COPY_PART,
+) -> ObjectMeta:
+    """A server-side copy of an object that is too large for one request; keeps its type and metadata."""
+    part_size = max(part_size, -(-source.size // store.traits.max_parts))
+    head = await store.call(client, "head_object", source.key, Key=source.key)
+    kept: dict[str, Any] = {name: head[name] for name in KEPT_HEADERS if head.get(name)}
+    created = await store.call(client, "create_multipart_upload", target, Key=target, **kept)
+    upload = {"Key": target, "UploadId": created["UploadId"]}
+    pinned: dict[str, Any] = {} if source.etag is None else {"CopySourceIfMatch": source.etag}
+    try:
+        parts: list[dict[str, Any]] = []
+        for number, first in enumerate(range(0, source.size, part_size), 1):
+            last = min(first + part_size, source.size) - 1
+            answer = await store.call(
+                client,
+                "upload_part_copy",
+                target,
+                PartNumber=number,
+                CopySource={"Bucket": store.bucket, "Key": source.key},
+                CopySourceRange=f"bytes={first}-{last}",
+                **upload,
+                **pinned,
+            )
+            parts.append(part_entry(number, answer["CopyPartResult"]))
+        answer = await store.guarded(
+            client,
+            "complete_multipart_upload",
+            target,
+            None,
+            if_none_match,
+            expected=lambda: multipart_etag(parts),
+            UploadId=created["UploadId"],
+            MultipartUpload={"Parts": parts},
+        )
+    except BaseException:
+        await store.call(client, "abort_multipart_upload", target, **upload)
+        raise
+    return ObjectMeta(target, source.size, server_time_ns(answer), answer.get("ETag"))
+
+
+KEPT_HEADERS: Final = (
+    "CacheControl",
+    "ContentDisposition",
+    "ContentEncoding",
+    "ContentLanguage",
+    "ContentType",
+    "Metadata",
+)
+"""What CopyObject would copy by itself."""
+
+
+def part_entry(number: int, answer: dict[str, Any]) -> dict[str, Any]:
+    """What CompleteMultipartUpload wants to know of a part: its tag, and its checksum where it has one."""
+    entry = {name: value for name, value in answer.items() if name == "ETag" or name.startswith("Checksum")}
+    entry.pop("ChecksumType", None)
+    return entry | {"PartNumber": number}
+
+
+def multipart_etag(parts: list[dict[str, Any]]) -> str:
+    """The ETag S3 gives an object made of these parts, or "" where their tags are no MD5s."""
+    try:
+        digests = b"".join(bytes.fromhex(part["ETag"].strip('"')) for part in parts)
+    except ValueError:
+        return ""
+    return f'"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"'
