@@ -32,7 +32,18 @@ _AT_FDCWD: Final = -100 if sys.platform.startswith("linux") else -2
 class Router:
     """Decides, for one mount table, which paths are ours. Holds no lock: everything but the needle is constant."""
 
-    __slots__ = ("_aliases", "_ancestors", "_careful", "_cwd", "_fds", "_names", "_needle", "_starts", "_table", "needle")
+    __slots__ = (
+        "_aliases",
+        "_ancestors",
+        "_careful",
+        "_cwd",
+        "_fds",
+        "_names",
+        "_needle",
+        "_starts",
+        "_table",
+        "needle",
+    )
 
     def __init__(self, table: MountTable, cwd: VirtualCwd, fds: FdTable) -> None:
         self._table = table
@@ -81,7 +92,9 @@ class Router:
         assert absolute is not None
         return self._resolve(absolute, follow=follow, making=making)
 
-    def retry(self, error: OSError, path: object, *, dir_fd: object = None, follow: bool = True, making: bool = False) -> str | None:
+    def retry(
+        self, error: OSError, path: object, *, dir_fd: object = None, follow: bool = True, making: bool = False
+    ) -> str | None:
         """After the real call failed: the path below a mount that local symbolic links lead to, or a synthetic parent.
 
         Costs a path that plainly does not exist two ``access`` calls.

@@ -1,0 +1,210 @@
+"""References that modules captured before they could be patched: found by identity in ``sys.modules``, and rebound.
+
+``from os import stat`` leaves ``os.stat`` in a module's globals; ``def f(opener=open)`` in a function's defaults; ``stat = staticmethod(
+os.stat)`` in a class. Modules are searched through their ``__dict__`` alone, since ``getattr`` on a lazy module loads it. The search
+looks at some fifty thousand values, so its loops do next to nothing for a value that is neither wanted nor a container.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterable, Mapping
+from types import CellType, FunctionType
+from typing import Final
+
+from vfsmount.shim.patcher import MISSING, Change, Ledger, namespace_of
+
+_OWN: Final = ("vfsmount",)
+
+
+def rebind(swaps: Iterable[tuple[object, object]], ledger: Ledger) -> int:
+    """Replace every captured reference to the first of each pair by the second; returns how many were found.
+
+    Own modules (``vfsmount.*``) keep what they captured.
+    """
+    search = _Search({id(old): (old, new) for old, new in swaps}, ledger)
+    search.modules()
+    return search.found
+
+
+class _Search:
+    """One pass over ``sys.modules``."""
+
+    __slots__ = ("_ids", "_ledger", "_swaps", "found")
+
+    def __init__(self, swaps: Mapping[int, tuple[object, object]], ledger: Ledger) -> None:
+        self._swaps = swaps
+        self._ids = frozenset(swaps)
+        self._ledger = ledger
+        self.found = 0
+
+    def modules(self) -> None:
+        functions: dict[int, FunctionType] = {}
+        classes: dict[int, type] = {}
+        partials: dict[int, functools.partial[object]] = {}
+        kinds: dict[type, dict[int, object] | None] = {FunctionType: functions, functools.partial: partials}  # type: ignore[dict-item]
+        disjoint = self._ids.isdisjoint
+        for name, module in list(sys.modules.items()):
+            if _is_own(name):
+                continue
+            held = namespace_of(module)
+            if held is None:
+                continue
+            values = list(held.values())
+            if not disjoint(map(id, values)):
+                self._globals(name, held)
+            for value in values:
+                kind = type(value)
+                if kind in kinds:
+                    store = kinds[kind]
+                else:
+                    # One verdict per type: metaclasses make classes, everything else is of no interest.
+                    store = kinds[kind] = classes if issubclass(kind, type) else None  # type: ignore[assignment]
+                if store is not None:
+                    store[id(value)] = value
+        self._inside(functions, classes, partials)
+
+    def _inside(
+        self,
+        functions: dict[int, FunctionType],
+        classes: dict[int, type],
+        partials: dict[int, functools.partial[object]],
+    ) -> None:
+        disjoint = self._ids.isdisjoint
+        read = type.__dict__["__dict__"].__get__
+        for cls in classes.values():
+            values = list(read(cls).values())
+            if not disjoint(map(id, values)):
+                self._class(cls)
+            for value in values:
+                kind = type(value)
+                if kind is FunctionType:
+                    functions[id(value)] = value
+                elif kind is staticmethod:
+                    if id(value.__func__) in self._ids:
+                        self._class(cls)
+                    elif type(value.__func__) is FunctionType:
+                        functions[id(value.__func__)] = value.__func__
+        for function in functions.values():
+            parts = [*(function.__defaults__ or ())]
+            if function.__kwdefaults__:
+                parts += function.__kwdefaults__.values()
+            if function.__closure__:
+                parts += map(_contents, function.__closure__)
+            # Replacements hold the originals themselves, under borrowed module names.
+            if parts and not disjoint(map(id, parts)) and not _is_own(function.__globals__.get("__name__")):
+                self._function(function)
+        for partial in partials.values():
+            self._partial(partial)
+
+    # -- the places
+
+    def _globals(self, name: str, held: dict[str, object]) -> None:
+        for key, value in list(held.items()):
+            if id(value) in self._ids:
+                self._item(f"{name}.{key}", held, key, value)
+
+    def _item(self, where: str, held: dict[str, object], key: str, value: object) -> None:
+        def get() -> object:
+            return held.get(key, MISSING)
+
+        def put(new: object) -> None:
+            held[key] = new
+
+        self._record(Change(where, value, self._new(value), get, put))
+
+    def _class(self, cls: type) -> None:
+        read = type.__dict__["__dict__"].__get__
+        for key, value in list(read(cls).items()):
+            inner = value.__func__ if type(value) is staticmethod else value
+            if id(inner) not in self._ids:
+                continue
+            new = self._new(inner)
+            # A builtin in a class is no method; a function of ours there would become one.
+            after = staticmethod(new) if isinstance(new, FunctionType) else new
+
+            def get(key: str = key) -> object:
+                return read(cls).get(key, MISSING)
+
+            def put(new: object, key: str = key) -> None:
+                type.__setattr__(cls, key, new)
+
+            try:
+                self._record(Change(f"{cls.__module__}.{cls.__qualname__}.{key}", value, after, get, put))
+            except TypeError:  # a class written in C cannot be changed
+                continue
+
+    def _function(self, function: FunctionType) -> None:
+        where = f"{function.__module__}.{function.__qualname__}"
+        before = function.__defaults__
+        if before and not self._ids.isdisjoint(map(id, before)):
+
+            def get() -> object:
+                return function.__defaults__
+
+            def put(new: object) -> None:
+                function.__defaults__ = new  # type: ignore[assignment]
+
+            self._record(Change(where, before, tuple(map(self._new, before)), get, put))
+        keywords = function.__kwdefaults__ or {}
+        for key, value in list(keywords.items()):
+            if id(value) in self._ids:
+                self._item(f"{where}({key}=)", keywords, key, value)
+        for cell in function.__closure__ or ():
+            if id(_contents(cell)) in self._ids:
+                self._cell(where, cell)
+
+    def _cell(self, where: str, cell: CellType) -> None:
+        value = cell.cell_contents
+
+        def get() -> object:
+            return _contents(cell)
+
+        def put(new: object) -> None:
+            cell.cell_contents = new
+
+        self._record(Change(where, value, self._new(value), get, put))
+
+    def _partial(self, partial: functools.partial[object]) -> None:
+        parts = (partial.func, *partial.args, *partial.keywords.values())
+        if self._ids.isdisjoint(map(id, parts)):
+            return
+        before = (partial.func, partial.args, partial.keywords)
+        after = (
+            self._new(partial.func),
+            tuple(map(self._new, partial.args)),
+            {key: self._new(value) for key, value in partial.keywords.items()},
+        )
+
+        def get() -> object:
+            return after if partial.func is after[0] and _same(partial.args, after[1]) else MISSING
+
+        def put(new: object) -> None:
+            func, args, keywords = new  # type: ignore[misc]
+            partial.__setstate__((func, args, keywords, partial.__dict__ or None))  # type: ignore[attr-defined]
+
+        self._record(Change(f"partial of {partial.func!r}", before, after, get, put))
+
+    def _new(self, value: object) -> object:
+        pair = self._swaps.get(id(value))
+        return value if pair is None else pair[1]
+
+    def _record(self, change: Change) -> None:
+        self._ledger.record(change)
+        self.found += 1
+
+
+def _same(left: tuple[object, ...], right: tuple[object, ...]) -> bool:
+    return len(left) == len(right) and all(one is other for one, other in zip(left, right))
+
+
+def _contents(cell: CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # still empty
+        return MISSING
+
+
+def _is_own(name: object) -> bool:
+    return isinstance(name, str) and name.partition(".")[0] in _OWN

@@ -1,0 +1,192 @@
+"""The frame of every replacement that takes paths: local calls go straight through, mounted ones to an action.
+
+A replacement takes ``(path, *args, **kwargs)`` whatever the original's signature is: bad calls then reach the original and fail in
+CPython's own words, and a plain local call costs one substring test. For a mounted path the arguments are first tried on the
+original with an empty path, which parses them all and can change nothing (ENOENT).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from vfsmount import real
+from vfsmount.shim.context import ShimContext
+from vfsmount.shim.patcher import MISSING
+from vfsmount.shim.route import follow_up
+
+# The arguments and results of sixty functions have no common type; Any stops at this module's border.
+Function = Callable[..., Any]
+
+_PATHS: Final = (str, bytes, int)
+
+
+def by_path(
+    context: ShimContext,
+    original: Function,
+    act: Function,
+    *,
+    on_file: Function | None = None,
+    follow: bool = True,
+    making: bool = False,
+) -> Function:
+    """A replacement for ``original(path, ...)``.
+
+    ``act(target, ...)`` answers for an absolute path below a mount (or a synthetic directory above one), ``on_file(entry, ...)`` for
+    one of our descriptors; both get the caller's other arguments, already checked. ``follow``, ``making``: see ``Router.route``.
+    """
+    router = context.router
+    fds = context.fds
+
+    def call(path: object = MISSING, *args: object, **kwargs: object) -> object:
+        if type(path) is str and not kwargs and router.needle not in path:
+            try:
+                return original(path, *args) if args else original(path)
+            except OSError as error:
+                return after(error, path, path, args, kwargs)
+        if path is MISSING:
+            return original(*args, **kwargs)
+        if isinstance(path, int):
+            entry = fds.get(path) if on_file is not None and not real.in_passthrough() else None
+            return original(path, *args, **kwargs) if entry is None else mounted(on_file, entry, path, args, kwargs)
+        dir_fd = kwargs.get("dir_fd")
+        try:
+            target = router.route(path, dir_fd=dir_fd, follow=follows(kwargs), making=making)
+            local = router.local(path, dir_fd) if target is None else path
+        except OSError as error:
+            raise follow_up(error, path) from error.__cause__
+        if target is not None:
+            return mounted(act, target, path, args, kwargs)
+        try:
+            if local is path:
+                return original(path, *args, **kwargs)
+            return original(local, *args, **{**kwargs, "dir_fd": None} if "dir_fd" in kwargs else kwargs)
+        except OSError as error:
+            return after(error, path, local, args, kwargs)
+        except TypeError:
+            if args and misbound(call, path):
+                return call(*args, **kwargs)
+            raise
+
+    def follows(kwargs: dict[str, object]) -> bool:
+        return follow and bool(kwargs.get("follow_symlinks", True))
+
+    def after(
+        error: OSError, path: object, local: object, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> object:
+        try:
+            target = router.retry(error, path, dir_fd=kwargs.get("dir_fd"), follow=follows(kwargs), making=making)
+        except OSError as failed:
+            raise follow_up(failed, path) from failed.__cause__
+        if target is None:
+            raise error if local is path else follow_up(error, path)
+        return mounted(act, target, path, args, kwargs)
+
+    def mounted(
+        action: Function | None, target: object, path: object, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> object:
+        assert action is not None
+        if args or kwargs:
+            with contextlib.suppress(OSError):
+                original("", *args, **kwargs)
+        try:
+            return action(target, *args, **kwargs)
+        except OSError as error:
+            raise follow_up(error, path) from error.__cause__
+        except TypeError:
+            if not args and not kwargs:
+                original("")
+            raise
+
+    return call
+
+
+def by_two_paths(context: ShimContext, original: Function, act: Function) -> Function:
+    """A replacement for ``original(src, dst, ...)``, neither of which follows a link in its last place.
+
+    ``act(source, target)`` gets absolute paths, at least one of them mounted.
+    """
+    router = context.router
+
+    def call(src: object = MISSING, dst: object = MISSING, *args: object, **kwargs: object) -> object:
+        if src is MISSING or dst is MISSING:
+            given = {name: path for name, path in (("src", src), ("dst", dst)) if path is not MISSING}
+            return original(*args, **given, **kwargs)
+        if (
+            type(src) is str
+            and type(dst) is str
+            and not kwargs
+            and router.needle not in src
+            and router.needle not in dst
+        ):
+            try:
+                return original(src, dst, *args)
+            except OSError as error:
+                return after(error, src, dst, args, kwargs)
+        src_fd, dst_fd = kwargs.get("src_dir_fd"), kwargs.get("dst_dir_fd")
+        try:
+            source = router.route(src, dir_fd=src_fd, follow=False)
+            target = router.route(dst, dir_fd=dst_fd, follow=False, making=True)
+            if source is None and target is None:
+                local, local2 = router.local(src, src_fd), router.local(dst, dst_fd)
+        except OSError as error:
+            raise follow_up(error, src, dst) from error.__cause__
+        if source is not None or target is not None:
+            return mounted(source, target, src, dst, args, kwargs)
+        options = dict(kwargs)
+        if local is not src:
+            options["src_dir_fd"] = None
+        if local2 is not dst:
+            options["dst_dir_fd"] = None
+        try:
+            return original(local, local2, *args, **options)
+        except OSError as error:
+            return after(error, src, dst, args, kwargs)
+        except TypeError:
+            if args and misbound(call, src):
+                return call(dst, *args, **kwargs)
+            raise
+
+    def after(error: OSError, src: object, dst: object, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
+        try:
+            source = router.retry(error, src, dir_fd=kwargs.get("src_dir_fd"), follow=False)
+            target = router.retry(error, dst, dir_fd=kwargs.get("dst_dir_fd"), follow=False, making=True)
+        except OSError as failed:
+            raise follow_up(failed, src, dst) from failed.__cause__
+        if source is None and target is None:
+            raise follow_up(error, src, dst)
+        return mounted(source, target, src, dst, args, kwargs)
+
+    def mounted(
+        source: str | None,
+        target: str | None,
+        src: object,
+        dst: object,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+    ) -> object:
+        # The original judges the arguments, and a path of a wrong type beside a mounted one.
+        with contextlib.suppress(OSError):
+            original("" if source is not None else src, "", *args, **kwargs)
+        if target is None:
+            with contextlib.suppress(OSError):
+                original("", dst, *args, **kwargs)
+        try:
+            first = source if source is not None else router.absolute(src, kwargs.get("src_dir_fd"))
+            second = target if target is not None else router.absolute(dst, kwargs.get("dst_dir_fd"))
+            return act(first, second)
+        except OSError as error:
+            raise follow_up(error, src, dst) from error.__cause__
+
+    return call
+
+
+def misbound(function: object, first: object) -> bool:
+    """True where ``first`` is the ``self`` of a class that holds ``function`` as an attribute.
+
+    A function written in C does not bind there (``class Files: opener = os.open``), one in Python does, so that it must drop it.
+    """
+    if isinstance(first, _PATHS) or hasattr(type(first), "__fspath__"):
+        return False
+    return any(value is function for cls in type(first).__mro__ for value in vars(cls).values())

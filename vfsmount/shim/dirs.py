@@ -1,0 +1,235 @@
+"""Listing directories: ``os.listdir``, ``os.scandir``, and mount points in the listings of the real directories above them."""
+
+from __future__ import annotations
+
+import os
+import stat as _stat
+from collections.abc import Callable, Iterator
+from types import GenericAlias, TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from vfsmount import real
+from vfsmount.shim.calls import Function, by_path, misbound
+from vfsmount.shim.context import Replacement, ShimContext
+
+if TYPE_CHECKING:
+    from vfsmount.model import Attr
+    from vfsmount.shim.description import Description
+    from vfsmount.vfs.mounts import MountTable
+
+
+def replacements(context: ShimContext) -> Iterator[Replacement]:
+    """``listdir`` and ``scandir``; ``walk``, ``fwalk``, ``glob`` and ``pathlib`` stand on them."""
+    yield Replacement(os, "listdir", _listdir(context))
+    yield Replacement(os, "scandir", _scandir(context))
+
+
+class MountEntry:
+    """What ``os.scandir`` yields for a name on a mount: looks like ``os.DirEntry``, and answers from the listing, with no request."""
+
+    __slots__ = ("_read", "name", "path")
+
+    def __init__(self, name: str | bytes, path: str | bytes, read: Callable[[], Attr]) -> None:
+        self.name = name
+        self.path = path
+        self._read = read
+
+    if not TYPE_CHECKING:
+        # os.DirEntry can neither be made nor subclassed; this is what isinstance() asks next.
+        @property
+        def __class__(self) -> type:
+            return os.DirEntry
+
+    def inode(self) -> int:
+        """Return inode of the entry; cached per entry."""
+        return self._read().ino
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        """Return True if the entry is a directory; cached per entry."""
+        return _stat.S_ISDIR(self._read().mode)
+
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        """Return True if the entry is a file; cached per entry."""
+        return _stat.S_ISREG(self._read().mode)
+
+    def is_symlink(self) -> bool:
+        """Return True if the entry is a symbolic link; cached per entry."""
+        return False
+
+    def is_junction(self) -> bool:
+        """Return True if the entry is a junction; cached per entry."""
+        return False
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """Return stat_result object for the entry; cached per entry."""
+        return self._read().stat_result()
+
+    def __fspath__(self) -> str | bytes:
+        return self.path
+
+    def __repr__(self) -> str:
+        return f"<DirEntry {self.name!r}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("cannot pickle 'posix.DirEntry' object")
+
+    __class_getitem__: Final = classmethod(GenericAlias)
+
+
+class ScandirIterator:
+    """The iterator and context manager that ``os.scandir`` returns; owns the real one, if there is one."""
+
+    __slots__ = ("_entries", "_real")
+
+    def __init__(self, entries: Iterator[object], actual: Any = None) -> None:
+        self._entries = entries
+        self._real = actual
+
+    def __iter__(self) -> ScandirIterator:
+        return self
+
+    def __next__(self) -> object:
+        return next(self._entries)
+
+    def close(self) -> None:
+        """Further iteration finds nothing."""
+        self._entries = iter(())
+        if self._real is not None:
+            self._real.close()
+
+    def __enter__(self) -> ScandirIterator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _names_and_attrs(table: MountTable, target: str) -> list[tuple[str, Callable[[], Attr]]]:
+    """The names in a covered or synthetic directory. Raises: ENOENT, ENOTDIR, EACCES."""
+    if not table.covers(target):
+        return [(name, _reader(table, _below(target, name))) for name in table.names_below(target)]
+    return [(entry.name, _holder(entry.attr)) for entry in table.scandir(target)]
+
+
+def _holder(attr: Attr) -> Callable[[], Attr]:
+    return lambda: attr
+
+
+def _reader(table: MountTable, path: str) -> Callable[[], Attr]:
+    kept: list[Attr] = []
+
+    def read() -> Attr:
+        if not kept:
+            kept.append(table.stat(path) if table.covers(path) else table.synthetic_attr(path))
+        return kept[0]
+
+    return read
+
+
+def _below(directory: str, name: str) -> str:
+    return f"{directory}{name}" if directory.endswith("/") else f"{directory}/{name}"
+
+
+def _listdir(context: ShimContext) -> Function:
+    table, router = context.table, context.router
+    original: Function = os.listdir
+
+    def local(given: object) -> object:
+        names = original(given)
+        above = None if real.in_passthrough() else router.is_ancestor("." if given is None else given)
+        if above is not None:
+            have = set(names)
+            as_bytes = _is_bytes(given)
+            for name in table.names_below(above):
+                added = real.fsencode(name) if as_bytes else name
+                if added not in have:
+                    names.append(added)
+        return names
+
+    def act(target: str, given: object) -> object:
+        names = [name for name, _ in _names_and_attrs(table, target)]
+        return [real.fsencode(name) for name in names] if _is_bytes(given) else names
+
+    return _listing(context, local, act, original)
+
+
+def _scandir(context: ShimContext) -> Function:
+    table, router = context.table, context.router
+    original: Function = os.scandir
+
+    def local(given: object) -> object:
+        actual = original(given)
+        above = None if real.in_passthrough() else router.is_ancestor("." if given is None else given)
+        if above is None:
+            return actual
+        return ScandirIterator(_merged(table, actual, above, given), actual)
+
+    def act(target: str, given: object) -> object:
+        return ScandirIterator(iter([_entry(name, given, read) for name, read in _names_and_attrs(table, target)]))
+
+    return _listing(context, local, act, original)
+
+
+def _listing(
+    context: ShimContext, local: Callable[[object], object], act: Callable[[str, object], object], original: Function
+) -> Function:
+    """Both take one optional path or descriptor, and ``None`` for the current directory."""
+    cwd = context.cwd
+
+    # The caller's own spelling goes along as a second argument: the results repeat it.
+    def straight(path: object, *_: object) -> object:
+        return local(path)
+
+    def on_file(entry: Description, given: object) -> object:
+        return act(entry.path, given)
+
+    routed = by_path(context, straight, act, on_file=on_file)
+
+    def call(*args: object, **kwargs: object) -> object:
+        if len(args) + len(kwargs) > 1 or (kwargs and "path" not in kwargs):
+            if len(args) == 2 and misbound(call, args[0]):
+                return call(args[1])
+            return original(*args, **kwargs)
+        given = args[0] if args else kwargs.get("path")
+        if given is not None:
+            return routed(given, given)
+        return local(None) if cwd.path is None or real.in_passthrough() else act(cwd.path, None)
+
+    return call
+
+
+def _merged(table: MountTable, actual: Iterator[os.DirEntry[Any]], above: str, given: object) -> Iterator[object]:
+    """A real directory's entries; mount points take the place of what the disk has under their names."""
+    pending = dict.fromkeys(table.names_below(above))
+    for entry in actual:
+        name = os.fsdecode(entry.name)
+        if name in pending:
+            del pending[name]
+            if table.is_point(_below(above, name)):
+                yield _entry(name, given, _reader(table, _below(above, name)))
+                continue
+        yield entry
+    for name in pending:
+        yield _entry(name, given, _reader(table, _below(above, name)))
+
+
+def _entry(name: str, given: object, read: Callable[[], Attr]) -> MountEntry:
+    """An entry whose ``path`` starts with what ``scandir`` was given: ``.`` if nothing, only the name for a descriptor."""
+    if isinstance(given, int):
+        return MountEntry(name, name, read)
+    start = "." if given is None else _fspath(given)
+    if isinstance(start, bytes):
+        raw = real.fsencode(name)
+        return MountEntry(raw, start + raw if start.endswith(b"/") else start + b"/" + raw, read)
+    return MountEntry(name, _below(start, name), read)
+
+
+def _fspath(given: object) -> str | bytes:
+    found: str | bytes = real.fspath(given)  # type: ignore[call-overload]
+    return found
+
+
+def _is_bytes(given: object) -> bool:
+    return given is not None and not isinstance(given, (str, int)) and isinstance(_fspath(given), bytes)

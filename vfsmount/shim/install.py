@@ -1,0 +1,93 @@
+"""Putting all replacements in place, and taking them out again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from types import FunctionType
+from typing import Final
+
+from vfsmount.shim.aliases import rebind
+from vfsmount.shim.context import Replacement, ShimContext
+from vfsmount.shim.patcher import MISSING, Ledger, disguise, lookup
+
+_CAPABILITIES: Final = ("supports_fd", "supports_dir_fd", "supports_follow_symlinks", "supports_effective_ids")
+
+
+class Installation:
+    """What :func:`install` changed."""
+
+    __slots__ = ("_added", "_ledger", "_pairs", "left")
+
+    def __init__(
+        self, ledger: Ledger, pairs: list[tuple[object, object]], added: list[tuple[set[object], object]]
+    ) -> None:
+        self._ledger = ledger
+        self._pairs = pairs
+        self._added = added
+        self.left: list[str] = []
+        """Names that :meth:`undo` found patched by somebody else, and left as they were."""
+
+    def undo(self) -> None:
+        """Restore what is still ours, also in modules that captured a replacement meanwhile. Twice is once."""
+        self.left += self._ledger.undo()
+        pairs, self._pairs = self._pairs, []
+        if pairs:
+            rebind([(new, old) for old, new in pairs], Ledger())
+        for capability, function in self._added:
+            capability.discard(function)
+        self._added = []
+
+    @property
+    def replaced(self) -> list[tuple[object, object]]:
+        """Pairs of (original, replacement)."""
+        return list(self._pairs)
+
+
+def install(
+    context: ShimContext, sources: Iterable[Callable[[ShimContext], Iterable[Replacement]]] | None = None
+) -> Installation:
+    """Patch every name that the shim's modules replace, and rebind what captured the originals.
+
+    ``sources``: the ``replacements`` functions to take, all of the shim's unless a test says otherwise.
+    """
+    wanted: dict[int, tuple[object, object]] = {}
+    planned: list[Replacement] = []
+    for source in _all_sources() if sources is None else sources:
+        for replacement in source(context):
+            original = lookup(replacement.namespace, replacement.name)
+            if original is MISSING or original is replacement.function:
+                continue
+            planned.append(replacement)
+            disguise(replacement.function, original)
+            wanted.setdefault(id(original), (original, replacement.function))
+    ledger = Ledger()
+    try:
+        for replacement in planned:
+            ledger.patch(replacement.namespace, replacement.name, replacement.function)
+        pairs = list(wanted.values())
+        rebind(pairs, ledger)
+    except BaseException:
+        ledger.undo()
+        raise
+    return Installation(ledger, pairs, _support(pairs))
+
+
+def _support(pairs: Iterable[tuple[object, object]]) -> list[tuple[set[object], object]]:
+    """Make each replacement a member of the ``os.supports_*`` sets that its original is in."""
+    added: list[tuple[set[object], object]] = []
+    for name in _CAPABILITIES:
+        capability = vars(os).get(name)
+        if not isinstance(capability, set):
+            continue
+        for original, function in pairs:
+            if isinstance(function, FunctionType) and original in capability and function not in capability:
+                capability.add(function)
+                added.append((capability, function))
+    return added
+
+
+def _all_sources() -> list[Callable[[ShimContext], Iterable[Replacement]]]:
+    from vfsmount.shim import dirs, fdcalls, fileobjects, paths, process
+
+    return [paths.replacements, dirs.replacements, fdcalls.replacements, fileobjects.replacements, process.replacements]

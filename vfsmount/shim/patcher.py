@@ -1,0 +1,133 @@
+"""Patching with a ledger: every change is written down, and undone in reverse only where it is still ours."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FunctionType, ModuleType
+from typing import Final
+
+_log: Final = logging.getLogger(__name__)
+
+
+class _Missing:
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<missing>"
+
+
+MISSING: Final = _Missing()
+"""Stands for "no such name" where None is a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry: ``put(before)`` undoes what ``put(after)`` did, if ``get()`` still answers ``after``."""
+
+    where: str
+    """For the log."""
+    before: object
+    after: object
+    get: Callable[[], object]
+    put: Callable[[object], None]
+
+
+class Ledger:
+    """Changes in the order in which they were made."""
+
+    __slots__ = ("_changes",)
+
+    def __init__(self) -> None:
+        self._changes: list[Change] = []
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+    def patch(self, namespace: ModuleType | type, name: str, value: object) -> None:
+        """Set ``namespace.name`` to ``value``; nothing happens if it is that already."""
+        before = lookup(namespace, name)
+        if before is value:
+            return
+
+        def get() -> object:
+            return lookup(namespace, name)
+
+        def put(new: object) -> None:
+            assign(namespace, name, new)
+
+        self.record(Change(f"{_name_of(namespace)}.{name}", before, value, get, put))
+
+    def record(self, change: Change) -> None:
+        """Make ``change`` and write it down."""
+        change.put(change.after)
+        self._changes.append(change)
+
+    def undo(self) -> list[str]:
+        """Undo everything, last first; returns (and logs) what somebody else has changed since and is therefore left."""
+        left: list[str] = []
+        while self._changes:
+            change = self._changes.pop()
+            if change.get() is change.after:
+                change.put(change.before)
+            else:
+                left.append(change.where)
+                _log.warning("%s was patched by somebody else after vfsmount did; it is left as it is", change.where)
+        return left
+
+
+def namespace_of(owner: object) -> dict[str, object] | None:
+    """The ``__dict__`` of a module-like object without running code of its own (lazy modules load on getattr); None if it has none."""
+    try:
+        if issubclass(type(owner), ModuleType):
+            found = ModuleType.__dict__["__dict__"].__get__(owner)
+        else:
+            found = object.__getattribute__(owner, "__dict__")
+    except (AttributeError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def lookup(namespace: ModuleType | type, name: str) -> object:
+    """What ``namespace`` itself holds under ``name``: a staticmethod stays one, nothing is inherited."""
+    if isinstance(namespace, type):
+        return type.__dict__["__dict__"].__get__(namespace).get(name, MISSING)
+    held = namespace_of(namespace)
+    return MISSING if held is None else held.get(name, MISSING)
+
+
+def assign(namespace: ModuleType | type, name: str, value: object) -> None:
+    """The inverse of :func:`lookup`; MISSING deletes."""
+    if isinstance(namespace, type):
+        if value is MISSING:
+            type.__delattr__(namespace, name)
+        else:
+            type.__setattr__(namespace, name, value)
+        return
+    held = namespace_of(namespace)
+    assert held is not None
+    if value is MISSING:
+        held.pop(name, None)
+    else:
+        held[name] = value
+
+
+def disguise(function: object, original: object) -> None:
+    """Give a plain function the name, documentation and signature of what it replaces, so that it pickles by reference."""
+    if not isinstance(function, FunctionType) or not callable(original):
+        return
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        value = getattr(original, name, None)
+        if value is not None or name == "__doc__":
+            setattr(function, name, value)
+    text = getattr(original, "__text_signature__", None)
+    if text is not None:
+        function.__text_signature__ = text  # type: ignore[attr-defined]
+    # inspect.signature follows this lazily; computing seventy signatures would take longer than all the rest.
+    function.__wrapped__ = original  # type: ignore[attr-defined]
+
+
+def _name_of(namespace: ModuleType | type) -> str:
+    name = lookup(namespace, "__name__") if isinstance(namespace, ModuleType) else namespace.__qualname__
+    return name if isinstance(name, str) else repr(type(namespace))
