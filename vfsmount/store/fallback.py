@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 from vfsmount import real
 from vfsmount.errors import InvalidKey, NotSupported, StoreError
@@ -18,6 +18,22 @@ _LASTING: Final = {"NotPartial": "get", "TooManyMarkers": "list flat", "Unordere
 """Refusals that tell about the server or the bucket rather than about one key, and the operation they settle."""
 
 T = TypeVar("T")
+
+
+@runtime_checkable
+class Reach(Protocol):
+    """A store that can prove that it may list, without saying what is there."""
+
+    def reach(self, prefix: str) -> None:
+        """One request; raises what listing raises."""
+
+
+def reach(store: Store, prefix: str) -> None:
+    """Prove that ``prefix`` can be listed in ``store``, as cheaply as it can; one request."""
+    if isinstance(store, Reach):
+        store.reach(prefix)
+    else:
+        store.list_page(prefix, limit=1)
 
 
 class FallbackStore:
@@ -97,6 +113,10 @@ class FallbackStore:
         if last.endswith("/") and last in page.prefixes:  # what lies below it sorts behind it
             page = page._replace(prefixes=tuple(found for found in page.prefixes if found != last))
         return page if page.token is None else page._replace(token=f"2:{page.token}")
+
+    def reach(self, prefix: str) -> None:
+        """Prove that ``prefix`` can be listed; one request."""
+        self._either("reach", lambda store: reach(store, prefix))
 
     def put(
         self,

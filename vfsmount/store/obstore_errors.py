@@ -26,6 +26,8 @@ NOT_PARTIAL: Final = "NotPartial"
 """``code`` of the NotSupported that stands for a server which answers a ranged GET with 200."""
 INVALID_RANGE: Final = "InvalidRange"
 """``code`` of a range that starts at or after the object's end (HTTP 416)."""
+LISTED_KEY: Final = "ListedKey"
+"""``code`` of the InvalidKey that stands for a listing refused because of one key in it."""
 WRONG_REGION: Final = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "TemporaryRedirect"}
 )
@@ -84,6 +86,8 @@ def _classify(
         return aws_errors.CODES[code], code
     if "non-partial response" in text:
         return NotSupported, NOT_PARTIAL
+    if "InvalidPathError" in names:
+        return InvalidKey, LISTED_KEY if "Encountered object with invalid path" in text else code
     for name in names:
         if name in BY_CLASS:
             return BY_CLASS[name], code

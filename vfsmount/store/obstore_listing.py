@@ -98,6 +98,10 @@ class Lister:
                 objects.append(meta)
         return ListPage(tuple(objects), tuple(prefixes), latest if more and latest else None)
 
+    def first(self, prefix: str) -> None:
+        """One request that fails where listing is refused."""
+        next(self.client.api.list(self.client.reader, list_prefix(prefix, bucket=self.bucket), chunk_size=1), None)
+
     def is_key(self, path: str) -> bool:
         api = self.client.api
         try:

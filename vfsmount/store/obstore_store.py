@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from vfsmount import real
-from vfsmount.errors import Corrupt, NotFound, NotSupported, PreconditionFailed, StoreError
+from vfsmount.errors import Corrupt, InvalidKey, NotFound, NotSupported, PreconditionFailed, StoreError
 from vfsmount.model import ListPage, ObjectMeta
 from vfsmount.store import after_fork, obstore_client, region
 from vfsmount.store.obstore_client import Client
-from vfsmount.store.obstore_errors import BARE_400, INVALID_RANGE, WRONG_REGION, region_in, translate
+from vfsmount.store.obstore_errors import BARE_400, INVALID_RANGE, LISTED_KEY, WRONG_REGION, region_in, translate
 from vfsmount.store.obstore_keys import check_key
 from vfsmount.store.obstore_listing import PAGE, Lister, mtime_ns
 from vfsmount.store.options import StoreOptions
@@ -137,6 +137,14 @@ class ObstoreStore:
             return lister.folded(prefix, after, max(limit, 1))
 
         return self._run("list", prefix or None, page)
+
+    def reach(self, prefix: str) -> None:
+        """Prove that ``prefix`` can be listed; one request, whatever keys are there. Raises what listing raises."""
+        try:
+            self._run("list", prefix or None, lambda client: Lister(client, self._bucket, None).first(prefix))
+        except InvalidKey as error:
+            if error.code != LISTED_KEY:
+                raise
 
     def put(
         self,
