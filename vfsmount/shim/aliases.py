@@ -1,8 +1,9 @@
 """References that modules captured before they could be patched: found by identity in ``sys.modules``, and rebound.
 
-``from os import stat`` leaves ``os.stat`` in a module's globals; ``def f(opener=open)`` in a function's defaults; ``stat = staticmethod(
-os.stat)`` in a class. Modules are searched through their ``__dict__`` alone, since ``getattr`` on a lazy module loads it. The search
-looks at some fifty thousand values, so its loops do next to nothing for a value that is neither wanted nor a container.
+``from os import stat`` leaves ``os.stat`` in a module's globals; ``def f(opener=open)`` in a function's defaults;
+``stat = staticmethod( os.stat)`` in a class. Modules are searched through their ``__dict__`` alone, since ``getattr``
+on a lazy module loads it. The search looks at some fifty thousand values, so its loops do next to nothing for a value
+that is neither wanted nor a container.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import functools
 import sys
 from collections.abc import Iterable, Mapping
 from types import CellType, FunctionType
-from typing import Final
+from typing import Any, Final
 
 from vfsmount.shim.patcher import MISSING, Change, Ledger, namespace_of
 
@@ -166,7 +167,7 @@ class _Search:
 
         self._record(Change(where, value, self._new(value), get, put))
 
-    def _partial(self, partial: functools.partial[object]) -> None:
+    def _partial(self, partial: Any) -> None:
         parts = (partial.func, *partial.args, *partial.keywords.values())
         if self._ids.isdisjoint(map(id, parts)):
             return
@@ -180,9 +181,8 @@ class _Search:
         def get() -> object:
             return after if partial.func is after[0] and _same(partial.args, after[1]) else MISSING
 
-        def put(new: object) -> None:
-            func, args, keywords = new  # type: ignore[misc]
-            partial.__setstate__((func, args, keywords, partial.__dict__ or None))  # type: ignore[attr-defined]
+        def put(new: Any) -> None:
+            partial.__setstate__((*new, partial.__dict__ or None))
 
         self._record(Change(f"partial of {partial.func!r}", before, after, get, put))
 
@@ -196,7 +196,7 @@ class _Search:
 
 
 def _same(left: tuple[object, ...], right: tuple[object, ...]) -> bool:
-    return len(left) == len(right) and all(one is other for one, other in zip(left, right))
+    return len(left) == len(right) and all(one is other for one, other in zip(left, right, strict=True))
 
 
 def _contents(cell: CellType) -> object:

@@ -1,8 +1,8 @@
 """The frame of every replacement that takes paths: local calls go straight through, mounted ones to an action.
 
-A replacement takes ``(path, *args, **kwargs)`` whatever the original's signature is: bad calls then reach the original and fail in
-CPython's own words, and a plain local call costs one substring test. For a mounted path the arguments are first tried on the
-original with an empty path, which parses them all and can change nothing (ENOENT).
+A replacement takes ``(path, *args, **kwargs)`` whatever the original's signature is: bad calls then reach the
+original and fail in CPython's own words, and a plain local call costs one substring test. For a mounted path the
+arguments are first tried on the original with an empty path, which parses them all and can change nothing (ENOENT).
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ def by_path(
 ) -> Function:
     """A replacement for ``original(path, ...)``.
 
-    ``act(target, ...)`` answers for an absolute path below a mount (or a synthetic directory above one), ``on_file(entry, ...)`` for
-    one of our descriptors; both get the caller's other arguments, already checked. ``follow``, ``making``: see ``Router.route``.
+    ``act(target, ...)`` answers for an absolute path below a mount (or a synthetic directory above one),
+    ``on_file(entry, ...)`` for one of our descriptors; both get the caller's other arguments, already checked.
+    ``follow``, ``making``: see ``Router.route``.
     """
     router = context.router
     fds = context.fds
@@ -185,7 +186,7 @@ def by_two_paths(context: ShimContext, original: Function, act: Function) -> Fun
 def misbound(function: object, first: object) -> bool:
     """True where ``first`` is the ``self`` of a class that holds ``function`` as an attribute.
 
-    A function written in C does not bind there (``class Files: opener = os.open``), one in Python does, so that it must drop it.
+    A function written in C does not bind there (``class Files: opener = os.open``), one in Python does and must drop it.
     """
     if isinstance(first, _PATHS) or hasattr(type(first), "__fspath__"):
         return False

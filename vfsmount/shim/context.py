@@ -7,18 +7,19 @@ How the parts meet. A replacement for a call on a path does, in this order::
         try:
             return original(context.router.local(path, dir_fd), ...)   # `local` is the identity but under a virtual cwd
         except OSError as error:
-            target = context.router.retry(error, path, dir_fd=dir_fd)  # a local symlink into a mount, a synthetic parent
+            target = context.router.retry(error, path, dir_fd=dir_fd)  # a symlink into a mount, a synthetic parent
             if target is None:
                 raise
     try:
         return table.something(target)
     except OSError as error:
-        raise follow_up(error, path) from error.__cause__              # filename as the caller gave it (route.follow_up)
+        raise follow_up(error, path) from error.__cause__              # filename as the caller gave it
+        (route.follow_up)
 
-``route`` answers with an absolute normalised path that the mount table covers, or that is a synthetic parent of a mount
-point (``table.is_ancestor``); never with a path on the local disk. It raises ``NotADirectoryError`` for ``file/``.
-``router.needle not in path`` with ``type(path) is str`` and no ``dir_fd`` is the sound and cheapest test for "not ours": it
-holds for a virtual cwd and for every spelling of a path.
+``route`` answers with an absolute normalised path that the mount table covers, or that is a synthetic parent of a
+mount point (``table.is_ancestor``); never with a path on the local disk. It raises ``NotADirectoryError`` for
+``file/``. ``router.needle not in path`` with ``type(path) is str`` and no ``dir_fd`` is the sound and cheapest test
+for "not ours": it holds for a virtual cwd and for every spelling of a path.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class ShimContext:
     router: Router
     cwd: VirtualCwd
     fds: FdTable
-    """Needed of it here: ``get(fd: int) -> OpenFile | None``, the open file description behind one of our descriptors."""
+    """Needed of it here: ``get(fd: int) -> OpenFile | None``, the open file description behind one of our
+    descriptors.
+    """
     children: ChildPlanner | None = None
 
 
@@ -51,9 +54,10 @@ class ShimContext:
 class Replacement:
     """One name to patch.
 
-    The installer reads the original from ``namespace.__dict__``, gives ``function`` (when it is a plain function) the original's
-    ``__name__``, ``__qualname__``, ``__module__``, ``__doc__`` and signature, patches every twin (``posix`` for ``os``, ``_io`` for
-    ``io``) and rebinds what captured the original. Twins need no Replacement of their own.
+    The installer reads the original from ``namespace.__dict__``, gives ``function`` (when it is a plain function) the
+    original's ``__name__``, ``__qualname__``, ``__module__``, ``__doc__`` and signature, patches every twin
+    (``posix`` for ``os``, ``_io`` for ``io``) and rebinds what captured the original. Twins need no Replacement of
+    their own.
     """
 
     namespace: ModuleType | type

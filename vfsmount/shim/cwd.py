@@ -6,8 +6,8 @@ from __future__ import annotations
 class VirtualCwd:
     """Where relative paths start while the process stands inside a mount; the kernel's own directory otherwise.
 
-    Process-wide, as the kernel's is. The kernel's directory stays where it was when the process entered the mount, so that
-    leaving the session finds the process somewhere real.
+    Process-wide, as the kernel's is. The kernel's directory stays where it was when the process entered the mount, so
+    that leaving the session finds the process somewhere real.
     """
 
     __slots__ = ("path",)

@@ -1,4 +1,6 @@
-"""Listing directories: ``os.listdir``, ``os.scandir``, and mount points in the listings of the real directories above them."""
+"""Listing directories: ``os.listdir``, ``os.scandir``, and mount points in the listings of the real directories above
+them.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def replacements(context: ShimContext) -> Iterator[Replacement]:
 
 
 class MountEntry:
-    """What ``os.scandir`` yields for a name on a mount: looks like ``os.DirEntry``, and answers from the listing, with no request."""
+    """What ``os.scandir`` yields for a name on a mount: looks like ``os.DirEntry``, and answers from the listing,
+    with no request.
+    """
 
     __slots__ = ("_read", "name", "path")
 
@@ -73,7 +77,7 @@ class MountEntry:
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("cannot pickle 'posix.DirEntry' object")
 
-    __class_getitem__: Final = classmethod(GenericAlias)
+    __class_getitem__: Final[Any] = classmethod(GenericAlias)
 
 
 class ScandirIterator:
@@ -216,7 +220,9 @@ def _merged(table: MountTable, actual: Iterator[os.DirEntry[Any]], above: str, g
 
 
 def _entry(name: str, given: object, read: Callable[[], Attr]) -> MountEntry:
-    """An entry whose ``path`` starts with what ``scandir`` was given: ``.`` if nothing, only the name for a descriptor."""
+    """An entry whose ``path`` starts with what ``scandir`` was given: ``.`` if nothing, only the name for a
+    descriptor.
+    """
     if isinstance(given, int):
         return MountEntry(name, name, read)
     start = "." if given is None else _fspath(given)

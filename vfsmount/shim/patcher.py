@@ -6,9 +6,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
-from typing import Final
+from typing import Any, Final
 
 _log: Final = logging.getLogger(__name__)
+
+
+_module_dict: Final[Any] = vars(ModuleType)["__dict__"]
+_class_dict: Final[Any] = vars(type)["__dict__"]
 
 
 class _Missing:
@@ -65,7 +69,7 @@ class Ledger:
         self._changes.append(change)
 
     def undo(self) -> list[str]:
-        """Undo everything, last first; returns (and logs) what somebody else has changed since and is therefore left."""
+        """Undo everything, last first; returns and logs what somebody else has changed since, which is left."""
         left: list[str] = []
         while self._changes:
             change = self._changes.pop()
@@ -78,10 +82,12 @@ class Ledger:
 
 
 def namespace_of(owner: object) -> dict[str, object] | None:
-    """The ``__dict__`` of a module-like object without running code of its own (lazy modules load on getattr); None if it has none."""
+    """The ``__dict__`` of a module-like object without running code of its own (lazy modules load on getattr); None
+    if it has none.
+    """
     try:
         if issubclass(type(owner), ModuleType):
-            found = ModuleType.__dict__["__dict__"].__get__(owner)
+            found = _module_dict.__get__(owner)
         else:
             found = object.__getattribute__(owner, "__dict__")
     except (AttributeError, TypeError):
@@ -92,7 +98,7 @@ def namespace_of(owner: object) -> dict[str, object] | None:
 def lookup(namespace: ModuleType | type, name: str) -> object:
     """What ``namespace`` itself holds under ``name``: a staticmethod stays one, nothing is inherited."""
     if isinstance(namespace, type):
-        return type.__dict__["__dict__"].__get__(namespace).get(name, MISSING)
+        return _class_dict.__get__(namespace).get(name, MISSING)
     held = namespace_of(namespace)
     return MISSING if held is None else held.get(name, MISSING)
 
@@ -114,7 +120,9 @@ def assign(namespace: ModuleType | type, name: str, value: object) -> None:
 
 
 def disguise(function: object, original: object) -> None:
-    """Give a plain function the name, documentation and signature of what it replaces, so that it pickles by reference."""
+    """Give a plain function the name, documentation and signature of what it replaces, so that it pickles by
+    reference.
+    """
     if not isinstance(function, FunctionType) or not callable(original):
         return
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):

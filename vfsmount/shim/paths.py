@@ -215,7 +215,7 @@ def _cwd(context: ShimContext) -> Iterator[Replacement]:
 
     def change(fd: object = MISSING, *args: object, **kwargs: object) -> None:
         if fd is MISSING:
-            return fchdir(*args, **kwargs)
+            fchdir(*args, **kwargs)
         entry = None if real.in_passthrough() or args or kwargs else fds.get(fd)
         if entry is None:
             fchdir(fd, *args, **kwargs)

@@ -1,9 +1,9 @@
 """Which paths belong to a mount: from whatever a caller passed to an absolute, normalised path below a mount point.
 
 Three tests, from cheap to dear. ``Router.needle`` is a string that every spelling of a mounted path contains, so
-``needle not in path`` settles nearly every local call in thirty nanoseconds. :meth:`Router.route` resolves what is left by its
-text. :meth:`Router.retry` follows symbolic links on the local disk, and runs only after the real call has failed: a link that leads
-into a mount dangles, as far as the kernel knows.
+``needle not in path`` settles nearly every local call in thirty nanoseconds. :meth:`Router.route` resolves what is
+left by its text. :meth:`Router.retry` follows symbolic links on the local disk, and runs only after the real call has
+failed: a link that leads into a mount dangles, as far as the kernel knows.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Router:
     def route(self, path: object, *, dir_fd: object = None, follow: bool = True, making: bool = False) -> str | None:
         """The absolute path below a mount, or None if the real call is to go ahead.
 
-        ``follow=False`` leaves a symbolic link in the last place alone (lstat, unlink, rename). ``making`` allows a trailing slash on
-        a name that does not exist yet (mkdir).
+        ``follow=False`` leaves a symbolic link in the last place alone (lstat, unlink, rename). ``making`` allows a
+        trailing slash on a name that does not exist yet (mkdir).
 
         Raises: ENOTDIR, ENOENT for a ``file/`` or ``file/..`` below a mount, whose filename the caller corrects.
         """
@@ -120,8 +120,9 @@ class Router:
         return self._checked(resolved, absolute, making) if self._table.covers(resolved) else None
 
     def local(self, path: object, dir_fd: object = None) -> object:
-        """What to give the real call where :meth:`route` answered None: ``path`` itself, unless it is relative to a directory
-        that only we know (the virtual cwd, one of our descriptors); then the absolute path on the local disk, to be used without dir_fd.
+        """What to give the real call where :meth:`route` answered None: ``path`` itself, unless it is relative to a
+        directory that only we know (the virtual cwd, one of our descriptors); then the absolute path on the local
+        disk, to be used without dir_fd.
         """
         base = self._base(dir_fd)
         if base is None or real.in_passthrough():
@@ -141,7 +142,9 @@ class Router:
         return None if joined is None else _normal(joined)
 
     def is_ancestor(self, path: object) -> str | None:
-        """The ancestor of a mount point that the real directory ``path`` (a path or a descriptor) is, by any spelling or link."""
+        """The ancestor of a mount point that the real directory ``path`` (a path or a descriptor) is, by any spelling
+        or link.
+        """
         if isinstance(path, str) and self._table.is_ancestor(path):
             return path
         try:
@@ -247,7 +250,9 @@ class Router:
 
 
 def follow_up(error: OSError, path: object, path2: object = None) -> OSError:
-    """``error`` itself, its filename (and filename2) set to what the caller gave: str, bytes, or what ``__fspath__`` returned."""
+    """``error`` itself, its filename (and filename2) set to what the caller gave: str, bytes, or what ``__fspath__``
+    returned.
+    """
     error.filename = _named_as(path)
     if path2 is not None:
         error.filename2 = _named_as(path2)
@@ -265,22 +270,22 @@ def _named_as(path: object) -> object:
 
 def _text(path: object) -> str | None:
     """``path`` as str, or None for whatever the real function is to judge (descriptors, wrong types, empty, NUL)."""
-    if not isinstance(path, str):
-        if isinstance(path, int):
-            return None
+    if isinstance(path, str):
+        text = path
+    elif isinstance(path, int):
+        return None
+    else:
         try:
-            path = real.fspath(path)  # type: ignore[call-overload]
+            text = real.fsdecode(path)  # type: ignore[arg-type]
         except TypeError:
             return None
-        if isinstance(path, bytes):
-            path = real.fsdecode(path)
-    if not path or "\0" in path:
-        return None
-    return path
+    return text if text and "\0" not in text else None
 
 
 def _normal(absolute: str) -> str:
-    """``absolute`` without empty and ``.`` components; ``..`` is kept for :meth:`Router._walk`, or dropped by its text."""
+    """``absolute`` without empty and ``.`` components; ``..`` is kept for :meth:`Router._walk`, or dropped by its
+    text.
+    """
     if "//" in absolute or "/." in absolute or absolute[-1] == "/":
         return "/" + posixpath.normpath(absolute).lstrip("/")
     return absolute
@@ -298,7 +303,9 @@ def _common(names: tuple[str, ...]) -> str:
 
 
 def _aliases(points: tuple[str, ...]) -> dict[str, str]:
-    """Where links above a mount point really lead (``/tmp`` on macOS): the kernel's spelling of the point -> the point."""
+    """Where links above a mount point really lead (``/tmp`` on macOS): the kernel's spelling of the point -> the
+    point.
+    """
     found: dict[str, str] = {}
     with real.passthrough():
         for point in points:
