@@ -1,0 +1,47 @@
+"""What a subclass of the suite provides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
+
+import pytest
+
+from vfsmount.store.protocol import Store
+from vfsmount.testing.keys import Quirk
+
+
+class RawBucket(Protocol):
+    """The bucket, reached by another way than the store under test."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store an object as another client would."""
+
+    def get(self, key: str) -> bytes | None:
+        """The object's bytes; None where there is none."""
+
+    def delete(self, key: str) -> None:
+        """Delete an object as another client would."""
+
+    def uploads(self) -> list[str]:
+        """Keys of the uploads that are neither completed nor aborted; empty where the service cannot tell."""
+
+
+class SuiteFixtures:
+    """Override ``store`` and ``raw``, both over one empty bucket."""
+
+    quirks: ClassVar[Mapping[str, Quirk]] = {}
+    """What the server does to keys, by the name of the key's case."""
+
+    many: ClassVar[int] = 25
+    """Objects in the paging tests: enough for several pages, few enough for a slow server."""
+
+    @pytest.fixture
+    def store(self) -> Store:
+        """The store under test."""
+        raise NotImplementedError("a subclass of StoreSuite must have a fixture 'store'")
+
+    @pytest.fixture
+    def raw(self) -> RawBucket:
+        """A way behind its back."""
+        raise NotImplementedError("a subclass of StoreSuite must have a fixture 'raw'")
