@@ -1,4 +1,4 @@
-"""An HTTP server that answers as a test says and keeps what it was asked; for answers that no real server gives at will."""
+"""An HTTP server that answers as a test says and keeps what it was asked, for what no real server does at will."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ class Asked(NamedTuple):
     path: str
     headers: dict[str, str]
     body: bytes
+    port: int
+    """The client's end of the connection."""
 
 
 @dataclass
@@ -38,7 +40,8 @@ def listing(*keys: str) -> Answer:
         "<Contents><Key>{}</Key><LastModified>2026-01-02T03:04:05.000Z</LastModified>"
         "<ETag>&quot;e&quot;</ETag><Size>10</Size></Contents>"
     )
-    body = "<ListBucketResult><IsTruncated>false</IsTruncated>" + "".join(map(entry.format, keys)) + "</ListBucketResult>"
+    entries = "".join(map(entry.format, keys))
+    body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
     return Answer(200, {"Content-Type": "application/xml"}, body.encode())
 
 
@@ -68,7 +71,8 @@ def serve(answer: Callable[[Asked], Answer]) -> Iterator[Scripted]:
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            asked = Asked(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            asked = Asked(self.command, self.path, headers, body, self.client_address[1])
             scripted.asked.append(asked)
             told = answer(asked)
             self.send_response_only(told.status)

@@ -28,12 +28,18 @@ def open_store(options: StoreOptions) -> Store:
 
     if options.engine == "obstore":
         return ObstoreStore(options)
-    if obstore_client.unsupported(options) is not None:
+    if obstore_client.unsupported(options) is not None or _emulates_google(options):
         return _fsspec(options)
     from vfsmount.store.fallback import FallbackStore
 
     primary = ObstoreStore(options, max_checks=MARKER_CHECKS)
-    return FallbackStore(primary, lambda: _fsspec(_settled(options, primary.region)))
+    # Google's two interfaces spell ETags differently: obstore speaks XML, gcsfs JSON.
+    return FallbackStore(primary, lambda: _fsspec(_settled(options, primary.region)), same_etags=options.kind != "gs")
+
+
+def _emulates_google(options: StoreOptions) -> bool:
+    """Emulators (fake-gcs-server) take no XML uploads and ignore ``start-after``, so obstore is no use to them."""
+    return options.kind == "gs" and (options.endpoint_url or "").startswith("http:")
 
 
 def _settled(options: StoreOptions, region: str | None) -> StoreOptions:

@@ -10,6 +10,7 @@ from typing import Final, Protocol, TypeVar, runtime_checkable
 from vfsmount import real
 from vfsmount.errors import InvalidKey, NotSupported, StoreError
 from vfsmount.model import ListPage, ObjectMeta
+from vfsmount.store.obstore_keys import refusal
 from vfsmount.store.protocol import GetResult, Multipart, PutAttributes, Store, StoreTraits
 
 logger = logging.getLogger(__name__)
@@ -43,9 +44,14 @@ class FallbackStore:
     ever written twice. A failure of the service (not found, denied, unavailable ...) is the answer, and stands.
     """
 
-    def __init__(self, primary: Store, make_secondary: Callable[[], Store]) -> None:
-        """``make_secondary`` is called at most once in a process, on the first refusal."""
+    def __init__(self, primary: Store, make_secondary: Callable[[], Store], *, same_etags: bool = True) -> None:
+        """``make_secondary`` is called at most once in a process, on the first refusal.
+
+        ``same_etags``: both tell the same ETag for the same object. Where they do not, what the second tells of a key
+        that the first can name costs a HEAD by the first after a write, and comes without ETag in a listing.
+        """
         self._primary = primary
+        self._same_etags = same_etags
         self._make_secondary = make_secondary
         self._secondaries: dict[int, Store] = {}
         self._locks: dict[int, threading.Lock] = {}
@@ -112,6 +118,8 @@ class FallbackStore:
         )
         if last.endswith("/") and last in page.prefixes:  # what lies below it sorts behind it
             page = page._replace(prefixes=tuple(found for found in page.prefixes if found != last))
+        if not self._same_etags:
+            page = page._replace(objects=tuple(self._without_etag(meta) for meta in page.objects))
         return page if page.token is None else page._replace(token=f"2:{page.token}")
 
     def reach(self, prefix: str) -> None:
@@ -136,11 +144,14 @@ class FallbackStore:
         )
 
     def create_multipart(self, key: str, *, attributes: PutAttributes | None = None) -> Multipart:
-        return self._either("multipart", lambda store: store.create_multipart(key, attributes=attributes))
+        upload = self._either("multipart", lambda store: store.create_multipart(key, attributes=attributes))
+        return upload if self._same_etags else _Restated(upload, self._restated)
 
     def copy(self, source: str, target: str, *, if_match: str | None = None, if_none_match: bool = False) -> ObjectMeta:
-        return self._either(
-            "copy", lambda store: store.copy(source, target, if_match=if_match, if_none_match=if_none_match)
+        return self._restated(
+            self._either(
+                "copy", lambda store: store.copy(source, target, if_match=if_match, if_none_match=if_none_match)
+            )
         )
 
     def delete(self, key: str) -> None:
@@ -148,6 +159,15 @@ class FallbackStore:
 
     def delete_many(self, keys: Sequence[str]) -> None:
         self._either("delete", lambda store: store.delete_many(keys))
+
+    def _without_etag(self, meta: ObjectMeta) -> ObjectMeta:
+        return meta if refusal(meta.key) is not None else meta._replace(etag=None)
+
+    def _restated(self, meta: ObjectMeta) -> ObjectMeta:
+        """``meta`` as the store that will be asked about its key tells it."""
+        if self._same_etags or refusal(meta.key) is not None:
+            return meta
+        return self._primary.head(meta.key)
 
     def _either(self, operation: str, verb: Callable[[Store], T]) -> T:
         if operation not in self._settled:
@@ -175,3 +195,22 @@ class FallbackStore:
                     known = self._make_secondary()
                 self._secondaries[pid] = known
             return known
+
+
+class _Restated:
+    """An upload by the second client whose result is told by the first."""
+
+    __slots__ = ("_restate", "_upload")
+
+    def __init__(self, upload: Multipart, restate: Callable[[ObjectMeta], ObjectMeta]) -> None:
+        self._upload = upload
+        self._restate = restate
+
+    def put_part(self, number: int, data: bytes | bytearray | memoryview) -> None:
+        self._upload.put_part(number, data)
+
+    def complete(self, *, if_match: str | None = None, if_none_match: bool = False) -> ObjectMeta:
+        return self._restate(self._upload.complete(if_match=if_match, if_none_match=if_none_match))
+
+    def abort(self) -> None:
+        self._upload.abort()

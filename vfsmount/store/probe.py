@@ -80,7 +80,7 @@ def route_of(options: StoreOptions) -> Route | None:
 def diagnose(error: StoreError, options: StoreOptions, prefix: str, route: Route | None = None) -> StoreError:
     """``error`` said so that a person can act on it; asks the service at most two more things."""
     where = f"bucket {options.bucket!r}" + (f" at {route}" if route is not None else "")
-    if error.code == "NoSuchBucket" or (isinstance(error, NotFound) and error.key is None):
+    if isinstance(error, NotFound):
         return _told(NotFound, error, options, f"{where}: there is no such bucket; check its name and the endpoint")
     if error.code in WRONG_REGION or error.code == "400":
         return _wrong_region(error, options, where)
@@ -113,7 +113,7 @@ def _wrong_region(error: StoreError, options: StoreOptions, where: str) -> Store
 
 
 def _denied(error: StoreError, options: StoreOptions, prefix: str, where: str) -> StoreError:
-    """403 on the listing: S3 says so for a bucket of another account too, so the bucket itself is asked if it exists."""
+    """403 on the listing, which some services say of a bucket that is not there; so the bucket itself is asked."""
     status = _head_bucket(options) if options.kind == "s3" else None
     if status == 404:
         return _told(NotFound, error, options, f"{where}: there is no such bucket; check its name and the endpoint")
