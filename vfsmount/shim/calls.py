@@ -186,7 +186,7 @@ def by_two_paths(context: ShimContext, original: Function, act: Function) -> Fun
 def misbound(function: object, first: object) -> bool:
     """True where ``first`` is the ``self`` of a class that holds ``function`` as an attribute.
 
-    A function written in C does not bind there (``class Files: opener = os.open``), one in Python does and must drop it.
+    A function written in C does not bind there (``class Files: opener = os.open``), one in Python does.
     """
     if isinstance(first, _PATHS) or hasattr(type(first), "__fspath__"):
         return False

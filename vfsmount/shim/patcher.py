@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 _log: Final = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def namespace_of(owner: object) -> dict[str, object] | None:
 
 def lookup(namespace: ModuleType | type, name: str) -> object:
     """What ``namespace`` itself holds under ``name``: a staticmethod stays one, nothing is inherited."""
-    if isinstance(namespace, type):
+    if _is_class(namespace):
         return _class_dict.__get__(namespace).get(name, MISSING)
     held = namespace_of(namespace)
     return MISSING if held is None else held.get(name, MISSING)
@@ -105,7 +105,7 @@ def lookup(namespace: ModuleType | type, name: str) -> object:
 
 def assign(namespace: ModuleType | type, name: str, value: object) -> None:
     """The inverse of :func:`lookup`; MISSING deletes."""
-    if isinstance(namespace, type):
+    if _is_class(namespace):
         if value is MISSING:
             type.__delattr__(namespace, name)
         else:
@@ -137,5 +137,12 @@ def disguise(function: object, original: object) -> None:
 
 
 def _name_of(namespace: ModuleType | type) -> str:
-    name = lookup(namespace, "__name__") if isinstance(namespace, ModuleType) else namespace.__qualname__
+    if _is_class(namespace):
+        return namespace.__qualname__
+    name = lookup(namespace, "__name__")
     return name if isinstance(name, str) else repr(type(namespace))
+
+
+def _is_class(namespace: object) -> TypeGuard[type]:
+    # isinstance would ask a lazy module for its __class__.
+    return issubclass(type(namespace), type)

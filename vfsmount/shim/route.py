@@ -117,7 +117,9 @@ class Router:
         ):
             return None
         resolved = self._walk(absolute, follow=follow)
-        return self._checked(resolved, absolute, making) if self._table.covers(resolved) else None
+        if self._table.covers(resolved):
+            return self._checked(resolved, absolute, making)
+        return resolved if self._table.is_ancestor(resolved) and not real.access(resolved, 0) else None
 
     def local(self, path: object, dir_fd: object = None) -> object:
         """What to give the real call where :meth:`route` answered None: ``path`` itself, unless it is relative to a

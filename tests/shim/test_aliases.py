@@ -1,0 +1,177 @@
+"""Captured references on toy modules, and some that the standard library holds."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import pytest
+
+from tests.shim.conftest import Mounted
+from vfsmount.shim.aliases import rebind
+from vfsmount.shim.patcher import Ledger
+
+SOURCE = """
+import functools, os
+from os import stat as captured
+from builtins import abs as old
+
+def default(call=old, other=1): return call
+def keyword(*, call=old): return call
+def closed(call):
+    def inner(): return call
+    return inner
+inner = closed(old)
+partial = functools.partial(old, -1)
+argument = functools.partial(map, old)
+
+class Holder:
+    call = old
+    static = staticmethod(old)
+    def method(self, call=old): return call
+    @staticmethod
+    def fixed(call=old): return call
+"""
+
+
+def replacement(value: int) -> int:
+    return -999
+
+
+@pytest.fixture
+def module() -> Iterator[ModuleType]:
+    made = ModuleType("vfs_test_captured")
+    sys.modules[made.__name__] = made
+    exec(compile(SOURCE, made.__name__, "exec"), made.__dict__)
+    yield made
+    del sys.modules[made.__name__]
+
+
+def _captured(module: ModuleType) -> list[object]:
+    return [
+        module.old,
+        module.default(),
+        module.keyword(),
+        module.inner(),
+        module.partial.func,
+        module.argument.args[0],
+        module.Holder().call,
+        module.Holder.call,
+        module.Holder.static,
+        module.Holder().method(),
+        module.Holder.fixed(),
+    ]
+
+
+def test_every_kind_of_capture_is_rebound_and_restored(module: ModuleType) -> None:
+    before = {key: value for key, value in vars(module.Holder).items()}
+    defaults = module.default.__defaults__
+    ledger = Ledger()
+    rebind([(abs, replacement)], ledger)
+    assert _captured(module) == [replacement] * 11
+    assert module.partial() == -999
+    assert ledger.undo() == []
+    assert _captured(module) == [abs] * 11
+    assert {key: value for key, value in vars(module.Holder).items()} == before
+    assert module.default.__defaults__ is defaults
+    assert module.partial() == 1
+
+
+def test_equal_is_not_identical(module: ModuleType) -> None:
+    class Equal:
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError("compared")
+
+        def __hash__(self) -> int:
+            raise AssertionError("hashed")
+
+    module.odd = odd = Equal()  # type: ignore[attr-defined]
+    ledger = Ledger()
+    rebind([(abs, replacement)], ledger)
+    assert module.odd is odd
+    ledger.undo()
+
+
+def test_odd_things_in_sys_modules_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lazy(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise AssertionError(f"loaded by {name}")
+
+    class Liar:
+        __slots__ = ()
+
+        def __getattr__(self, name: str) -> object:
+            raise RuntimeError(name)
+
+    lazy = Lazy("lazy")
+    vars(lazy)["captured"] = abs
+    monkeypatch.setitem(sys.modules, "vfs_test_lazy", lazy)
+    monkeypatch.setitem(sys.modules, "vfs_test_none", None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "vfs_test_liar", Liar())  # type: ignore[arg-type]
+    ledger = Ledger()
+    rebind([(abs, replacement)], ledger)
+    assert vars(lazy)["captured"] is replacement
+    ledger.undo()
+    assert vars(lazy)["captured"] is abs
+
+
+def test_an_empty_closure_cell_is_passed_over(module: ModuleType) -> None:
+    exec("def later():\n    def read(): return value\n    return read\n    value = 1\nread = later()", module.__dict__)
+    ledger = Ledger()
+    rebind([(abs, replacement)], ledger)
+    ledger.undo()
+    with pytest.raises(NameError):
+        module.read()
+
+
+def test_own_modules_keep_what_they_captured(mounted: Mounted) -> None:
+    from vfsmount import real
+
+    assert real.stat is not os.stat
+
+
+def test_a_captured_name_sees_the_mount(module: ModuleType, mount: Callable[..., Mounted]) -> None:
+    original = module.captured
+    mounted = mount("/vfs-bucket")
+    assert module.captured is os.stat
+    assert module.captured(mounted.path("a.txt")).st_size == 5
+    mounted.installation.undo()
+    assert module.captured is original
+
+
+def test_what_was_captured_while_mounted_is_rebound_back(mounted: Mounted, module: ModuleType) -> None:
+    exec("from os import stat as late\nclass Late:\n    probe = late\n", module.__dict__)
+    assert module.late is os.stat
+    mounted.installation.undo()
+    assert module.late is os.stat
+    assert not hasattr(module.late, "__wrapped__")
+    assert module.Late.__dict__["probe"] in (os.stat, module.Late.probe)
+    assert module.Late().probe("/").st_mode == os.stat("/").st_mode
+
+
+def test_a_class_attribute_made_while_mounted_does_not_bind(mounted: Mounted) -> None:
+    class Files:
+        probe = os.stat
+        move = os.rename
+        names = os.listdir
+
+    assert Files().probe(mounted.path("a.txt")).st_size == 5  # type: ignore[call-arg,arg-type]
+    assert Files().probe("/").st_mode == os.stat("/").st_mode  # type: ignore[call-arg,arg-type]
+    assert Files().names(mounted.path("dir")) == ["b.txt", "sub"]  # type: ignore[call-overload]
+    with pytest.raises(FileNotFoundError):
+        Files().move("/vfs-none/a", "/vfs-none/b")  # type: ignore[call-arg,arg-type]
+
+
+def test_tempfile_and_pathlib_captures(mounted: Mounted) -> None:
+    import pathlib
+
+    accessor = getattr(pathlib, "_NormalAccessor", None)
+    if accessor is not None:  # Python 3.10
+        assert accessor.stat is os.stat
+        assert accessor().listdir is os.listdir
+    assert tempfile._os is os  # type: ignore[attr-defined]
+    assert isinstance(functools.partial(os.stat), functools.partial)
