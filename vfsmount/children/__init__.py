@@ -1,0 +1,1 @@
+"""How programs that this process starts come to see the mounts."""

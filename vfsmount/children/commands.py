@@ -1,0 +1,168 @@
+"""What well-known programs do with the paths that they are given; pure.
+
+``LISTING`` programs look at names and attributes and never open a file; ``READING`` ones read the files that are named and write
+none. Of any other program anything must be expected.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+
+class Kind(enum.Enum):
+    """How a program treats a path argument."""
+
+    IGNORING = enum.auto()
+    LISTING = enum.auto()
+    READING = enum.auto()
+    OTHER = enum.auto()
+
+
+class Use(NamedTuple):
+    """One program with one set of options."""
+
+    kind: Kind
+    depth: int | None = None
+    """Levels of a directory that it looks at: 0 for the directory itself, None for all below it."""
+    names: bool = False
+    """True where it prints the names that it was given."""
+
+
+_OTHER: Final = Use(Kind.OTHER)
+_IGNORING: Final = frozenset({"echo", "printf", "true", "false", "basename", "dirname", "sleep", ":"})
+_READING: Final = frozenset(
+    "cat tac head tail nl od xxd hexdump strings wc cut tr uniq cmp comm join rev column md5sum sha1sum sha224sum sha256sum "
+    "sha384sum sha512sum b2sum cksum sum grep egrep fgrep file zcat base64 jq".split()
+)
+_PRINTING: Final = frozenset(
+    "head tail wc md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cksum sum grep egrep fgrep file cmp".split()
+)
+_TAKING_FROM_STDIN: Final = frozenset("cat tac head tail nl wc cut tr uniq sort rev column grep egrep fgrep md5sum sha256sum".split())
+"""Filters that open nothing whose name they read."""
+_FIND_ACTIONS: Final = ("-exec", "-ok", "-delete", "-fprint", "-fls", "-files0-from")
+_SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
+
+
+def use_of(argv: Sequence[str]) -> Use:
+    """What ``argv`` will do with its path arguments.
+
+    >>> use_of(["ls", "-lR", "/m"])
+    Use(kind=<Kind.LISTING: 2>, depth=None, names=True)
+    """
+    name = argv[0].rpartition("/")[2] if argv else ""
+    options = [argument for argument in argv[1:] if argument.startswith("-")]
+    operands = len(argv) - 1 - len(options)
+    if name in _IGNORING:
+        return Use(Kind.IGNORING)
+    if name in ("ls", "dir", "vdir"):
+        return _use_of_ls(options, operands)
+    if name == "find":
+        writes = any(option.startswith(_FIND_ACTIONS) for option in argv[1:])
+        return _OTHER if writes else Use(Kind.LISTING, None, True)
+    if name == "du":
+        return _OTHER if any(option.startswith("--files0-from") for option in options) else Use(Kind.LISTING, None, True)
+    if name == "tree":
+        return _OTHER if "-o" in options or any("--fromfile" in option for option in options) else Use(Kind.LISTING, None, True)
+    if name in ("stat", "test", "[", "realpath", "readlink"):
+        return Use(Kind.LISTING, 0, name not in ("test", "["))
+    if name in _READING:
+        recursive = name.endswith("grep") and any(_short(option, "rR") or "recurs" in option for option in options)
+        return _OTHER if recursive else Use(Kind.READING, 0, name in _PRINTING)
+    return _OTHER
+
+
+def _use_of_ls(options: Sequence[str], operands: int) -> Use:
+    if any(_short(option, "d") or option == "--directory" for option in options):
+        return Use(Kind.LISTING, 0, True)
+    if any(_short(option, "R") or option == "--recursive" for option in options):
+        return Use(Kind.LISTING, None, True)
+    return Use(Kind.LISTING, 1, operands > 1)
+
+
+def _short(option: str, letters: str) -> bool:
+    return not option.startswith("--") and any(letter in option for letter in letters)
+
+
+def is_shell(argv: Sequence[str]) -> bool:
+    """True for ``sh -c ...``."""
+    return len(argv) >= 3 and argv[0].rpartition("/")[2] in _SHELLS and argv[1] == "-c"
+
+
+class Word(NamedTuple):
+    """A path below a mount in a shell command line."""
+
+    start: int
+    """Offsets of the word with its quotes, ``[start, stop)``."""
+    stop: int
+    path: str
+    output: bool
+    """True where it follows ``>``."""
+
+
+_OPERATORS: Final = "|&;()\n"
+_BARE: Final = r"[^\s'\"|&;<>()$`*?\[\]{}~#!\\]*"
+
+
+def words(line: str, points: Sequence[str]) -> list[Word] | None:
+    """Every word of the shell command ``line`` that is a path at or below one of ``points``.
+
+    None where a point is mentioned in a way that a word by word replacement cannot serve: with a wildcard, a variable, inside a larger
+    word.
+    """
+    names = "|".join(re.escape(point) for point in points)
+    word = re.compile(
+        rf"(?<![^\s|&;()<>])(?:(?P<bare>(?:{names})(?:/{_BARE})?)|'(?P<single>(?:{names})(?:/[^']*)?)'|"
+        rf"\"(?P<double>(?:{names})(?:/[^\"$`\\]*)?)\")(?=$|[\s|&;()<>])"
+    )
+    found = []
+    for match in word.finditer(line):
+        path = match["bare"] or match["single"] or match["double"]
+        before = line[: match.start()].rstrip(" \t")
+        found.append(Word(match.start(), match.end(), path, before.endswith((">", ">|"))))
+    mentions = len(re.findall(rf"(?:{names})(?![\w.\-])", line))
+    inside = sum(len(re.findall(rf"(?:{names})(?![\w.\-])", w.path)) for w in found)
+    return found if mentions == inside else None
+
+
+def uses_in(line: str, found: Sequence[Word]) -> list[Use]:
+    """For each of the words, what the program that gets it will do.
+
+    Only a plain pipeline of well-known programs is trusted: with quotes, variables or an unknown program in it, a listing's output could
+    come back as names of files to read, so everything is ``OTHER`` then.
+    """
+    bare = _without(line, found)
+    if any(character in bare for character in "'\"$`\\{}<>*?[]~"):
+        return [_OTHER] * len(found)
+    segments = list(_segments(line))
+    uses = []
+    for start, stop in segments:
+        argv = line[start:stop].split()
+        use = use_of(argv)
+        if use.kind is Kind.OTHER and not (argv and argv[0] in _TAKING_FROM_STDIN and start > 0):
+            return [_OTHER] * len(found)
+        uses.append(use)
+    return [
+        next(use for (start, stop), use in zip(segments, uses) if start <= word.start < stop) for word in found
+    ]
+
+
+def _without(line: str, found: Sequence[Word]) -> str:
+    pieces, at = [], 0
+    for word in found:
+        pieces.append(line[at : word.start])
+        at = word.stop
+    return "".join([*pieces, line[at:]])
+
+
+def _segments(line: str) -> Iterator[tuple[int, int]]:
+    start = 0
+    for index, character in enumerate(line):
+        if character in _OPERATORS:
+            if line[start:index].strip():
+                yield start, index
+            start = index + 1
+    if line[start:].strip():
+        yield start, len(line)

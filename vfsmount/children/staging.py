@@ -1,0 +1,275 @@
+"""Child programs by staging: mounted paths among the arguments become local copies, made before the program starts.
+
+What cannot be served so is refused (ENOTSUP) before anything starts: outputs, paths inside larger arguments, directories too big
+to copy. A program that changes a copy makes ``wait`` raise EROFS, because the change is nowhere but in the copy.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from vfsmount import real
+from vfsmount.children.commands import Kind, Use, is_shell, use_of, uses_in, words
+from vfsmount.children.stage import Stage
+from vfsmount.errors import os_error
+
+if TYPE_CHECKING:
+    from vfsmount.model import Attr
+    from vfsmount.shim.cwd import VirtualCwd
+    from vfsmount.shim.process import Command
+    from vfsmount.shim.route import Router
+    from vfsmount.vfs.mounts import MountTable
+
+logger = logging.getLogger(__name__)
+
+_OUTPUT: Final = "a child program cannot write to the mount; let it write to a local file and copy that with shutil"
+_INSIDE: Final = "a mounted path inside a larger argument cannot be served to a child program; pass it as an argument of its own"
+
+_FILTER: Final = (
+    '{ code=$({ { shift; "$@" 3>&- 4>&-; echo $? >&3; } | LC_ALL=C sed -e "$1" >&4 3>&-; } 3>&1); } 4>&1; exit "$code"'
+)
+"""Runs ``$2...`` with its standard output through ``sed $1``, keeping its exit code: the stage's root is taken out of what
+programs print, so that they print mounted paths."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedPlan:
+    """A command whose mounted paths are replaced by those of a stage."""
+
+    argv: list[str]
+    executable: object
+    cwd: object
+    env: Mapping[Any, Any] | None
+    stage: Stage
+
+    def finish(self) -> None:
+        """Raises: EROFS where the program changed a copy."""
+        changed = self.stage.changes()
+        self.stage.remove()
+        if changed:
+            listed = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
+            logger.error("a child program changed copies of mounted files; the changes are lost: %s", listed)
+            raise os_error(errno.EROFS, changed[0], hint=f"{_OUTPUT} [{listed}]")
+
+    def discard(self) -> None:
+        self.stage.remove()
+
+
+class StagingPlanner:
+    """Serves every program that this process starts, on any platform."""
+
+    def __init__(self, table: MountTable, router: Router, cwd: VirtualCwd) -> None:
+        self._table = table
+        self._router = router
+        self._cwd = cwd
+        names = "|".join(re.escape(point) for point in table.points)
+        self._mention = re.compile(rf"(?<![\w.\-/])(?:{names})(?![\w.\-])")
+
+    def concerns(self, command: Command) -> bool:
+        """Whether the command mentions a mount or would run inside one. No request."""
+        if self._directory(command) is not None:
+            return True
+        env = command.env
+        if env is not None and env is not os.environ and self._environment(env):
+            return True
+        return any(self._concerns(text) for text in (*_texts(command), command.executable) if text is not None)
+
+    def plan(self, command: Command) -> StagedPlan | None:
+        """Stage what the command needs. Raises: ENOTSUP; and what reading the mount raises."""
+        if real.in_passthrough() or not self.concerns(command):
+            return None
+        stage = Stage(self._table)
+        try:
+            plan = _Planning(self, stage, self._table, self._router).plan(command, self._directory(command))
+            stage.seal()
+        except BaseException:
+            stage.remove()
+            raise
+        return plan
+
+    def close(self) -> None:
+        """Nothing runs between children."""
+
+    def mentions(self, text: str) -> bool:
+        """Whether a mount point shows in ``text``."""
+        return self._mention.search(text) is not None
+
+    def _concerns(self, argument: object) -> bool:
+        text = _text(argument)
+        if text is None or self._router.needle not in text:
+            return False
+        return self.mentions(text) or _routed(self._router, text) is not None
+
+    def _directory(self, command: Command) -> str | None:
+        """The mounted directory that the program would start in."""
+        if command.cwd is None:
+            return self._cwd.path
+        return self._router.route(command.cwd)
+
+    def _environment(self, env: Mapping[Any, Any]) -> list[str]:
+        """Names of variables that mention a mount and are not simply inherited."""
+        found = []
+        for name, value in env.items():
+            key, text = _text(name), _text(value)
+            if key is not None and text is not None and self._router.needle in text and self.mentions(text):
+                if os.environ.get(key) != text:
+                    found.append(key)
+        return found
+
+
+class _Planning:
+    """One command on its way to a plan."""
+
+    def __init__(self, planner: StagingPlanner, stage: Stage, table: MountTable, router: Router) -> None:
+        self._planner = planner
+        self._stage = stage
+        self._table = table
+        self._router = router
+        self._names = False
+
+    def plan(self, command: Command, directory: str | None) -> StagedPlan:
+        for name in self._planner._environment(command.env) if command.env is not None else ():
+            hint = f"the environment variable {name} names a mounted path, which a child program cannot be served by"
+            raise os_error(errno.ENOTSUP, _text(command.env[name]) if command.env else None, hint=hint)
+        argv = _texts(command)
+        if command.shell:
+            argv = ["/bin/sh" if command.executable is None else str(_text(command.executable)), "-c", *argv]
+        executable = None if command.shell or command.executable is None else self._program(command.executable)
+        cwd = command.cwd
+        if directory is not None:
+            cwd = self._start_in(directory, argv)
+        if is_shell(argv):
+            staged = [*argv[:2], self._line(argv[2]), *(self._argument(text, Use(Kind.OTHER)) for text in argv[3:])]
+        else:
+            use = use_of(argv)
+            staged = [str(self._program(argv[0])), *(self._argument(text, use) for text in argv[1:])]
+            if argv[0].rpartition("/")[2] == "du":
+                staged.insert(1, "--apparent-size")  # the stand-ins hold no blocks
+        if self._names and executable is None:
+            expression = f"s|{re.escape(self._stage.root)}||g"
+            staged = ["/bin/sh", "-c", _FILTER, "sh", expression, *staged]
+        return StagedPlan(staged, executable, cwd, command.env, self._stage)
+
+    def _program(self, given: object) -> object:
+        text = _text(given)
+        target = _routed(self._router, text) if text is not None and "/" in text else None
+        if target is None:
+            return given
+        return self._stage.place(target, self._table.stat(target), content=True, depth=0)
+
+    def _start_in(self, directory: str, argv: Sequence[str]) -> str:
+        attr = self._table.stat(directory)
+        if not attr.is_dir:
+            raise os_error(errno.ENOTDIR, directory)
+        use = use_of(argv)
+        if is_shell(argv):
+            (use, *_) = set(uses_in(argv[2], ())) or {_use_of_line(argv[2])}
+        if use.kind is Kind.READING:  # it opens what it is told to, so nothing else has to be there
+            return self._stage.place(directory, attr, content=True, depth=0)
+        listing = use.kind in (Kind.LISTING, Kind.IGNORING)
+        return self._stage.place(directory, attr, content=not listing, depth=use.depth if listing else None)
+
+    def _argument(self, text: str, use: Use) -> str:
+        """``text`` with a mounted path in it replaced."""
+        if not text.startswith("/") and "=" not in text:
+            return self._relative(text, use)
+        target = self._exact(text)
+        if target is not None:
+            return self._placed(target, use, text)
+        if not self._planner.mentions(text):
+            return text
+        option, equals, value = text.partition("=")
+        target = self._exact(value) if equals and not self._planner.mentions(option) else None
+        if target is None:
+            if use.kind is Kind.IGNORING:
+                return text
+            raise os_error(errno.ENOTSUP, text, hint=_INSIDE)
+        return f"{option}={self._placed(target, use, value)}"
+
+    def _relative(self, text: str, use: Use) -> str:
+        """A name relative to the directory that the program starts in, which is staged if it is mounted."""
+        target = self._exact(text) if not text.startswith("-") else None
+        if target is None:
+            if self._planner.mentions(text) and use.kind is not Kind.IGNORING:
+                raise os_error(errno.ENOTSUP, text, hint=_INSIDE)
+            return text
+        attr = self._attr(target)
+        if attr is None:  # a word that is no path, or an output, which is found afterwards
+            return text
+        placed = self._place(target, attr, use)
+        return text if self._planner._cwd.path is not None else placed
+
+    def _exact(self, text: str) -> str | None:
+        return _routed(self._router, text) if self._router.needle in text else None
+
+    def _attr(self, target: str) -> Attr | None:
+        try:
+            return self._table.stat(target)
+        except FileNotFoundError:
+            return None
+
+    def _placed(self, target: str, use: Use, given: str) -> str:
+        if use.kind is Kind.IGNORING:
+            return given
+        self._names |= use.names
+        attr = self._attr(target)
+        if attr is None:
+            if use.kind is Kind.OTHER:
+                raise os_error(errno.ENOTSUP, given, hint=f"it does not exist, so it may be an output: {_OUTPUT}")
+            return self._stage.place_parent(target)
+        return self._place(target, attr, use) + ("/" if given.endswith("/") else "")
+
+    def _place(self, target: str, attr: Attr, use: Use) -> str:
+        if use.kind is Kind.LISTING:
+            return self._stage.place(target, attr, content=False, depth=use.depth)
+        return self._stage.place(target, attr, content=True, depth=None if use.kind is Kind.OTHER else 0)
+
+    def _line(self, line: str) -> str:
+        """A shell command with the mounted paths in it replaced."""
+        found = words(line, self._table.points)
+        if found is None:
+            raise os_error(errno.ENOTSUP, line, hint=_INSIDE)
+        pieces, at = [], 0
+        for word, use in zip(found, uses_in(line, found)):
+            if word.output:
+                raise os_error(errno.ENOTSUP, word.path, hint=_OUTPUT)
+            target = _routed(self._router, word.path)
+            placed = word.path if target is None else self._placed(target, use, word.path)
+            pieces += [line[at : word.start], shlex.quote(placed)]
+            at = word.stop
+        return "".join([*pieces, line[at:]])
+
+
+def _use_of_line(line: str) -> Use:
+    """What a shell command without mounted paths in it may do in its directory."""
+    plain = not any(character in line for character in "'\"$`\\{}<>*?[]~|&;()\n")
+    return use_of(line.split()) if plain else Use(Kind.OTHER)
+
+
+def _routed(router: Router, text: str) -> str | None:
+    try:
+        return router.route(text)
+    except OSError:  # `file/` and the like: the program is to find out by itself
+        return None
+
+
+def _text(value: object) -> str | None:
+    try:
+        return os.fsdecode(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def _texts(command: Command) -> list[str]:
+    """The arguments as text; what is neither str, bytes nor PathLike is left for the original to refuse."""
+    argv = command.argv
+    if isinstance(argv, (str, bytes, os.PathLike)):
+        return [os.fsdecode(argv)]
+    return [text for text in map(_text, argv) if text is not None]

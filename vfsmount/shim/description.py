@@ -1,0 +1,267 @@
+"""An open file description as the process sees it: the vfs's open file, and the kernel's side of it.
+
+A reader's descriptors are placeholders until its content *escapes* to native code; from then on every number leads to a local
+copy of the whole content, and Python reads it there too, so that the position is one. A writer's descriptors lead to a
+:class:`~vfsmount.shim.spool.Spool`. Directories stay placeholders.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+from vfsmount import real
+from vfsmount.shim import kernelfiles
+from vfsmount.shim.spool import Spool
+
+if TYPE_CHECKING:
+    import io
+
+    from vfsmount.model import Attr
+    from vfsmount.vfs.openfile import OpenFile
+
+_readv = os.readv
+
+
+class Description:
+    """One ``OpenFile`` with the numbers that lead to it; same verbs, kept in step with native use of the numbers.
+
+    The lock is held while bytes are handed over, as the kernel holds an inode's: two threads that write must not drain twice.
+    """
+
+    __slots__ = ("__weakref__", "_content", "_spool", "file", "holders", "identity", "lock", "numbers", "owner", "shared")
+
+    def __init__(self, file: OpenFile) -> None:
+        self.file = file
+        self.numbers: set[int] = set()
+        self.holders = 0
+        """File objects and child processes that keep it open beside the numbers."""
+        self.shared = False
+        """True while another process may write at the same offset."""
+        self.identity: tuple[int, int] | None = None
+        """Device and inode that every one of the numbers leads to."""
+        self.lock = threading.RLock()
+        self.owner: weakref.ref[io.IOBase] | None = None
+        """The outermost file object that reads or writes here, with what it still buffers."""
+        self._content: int | None = None
+        self._spool: Spool | None = None
+
+    # What the file is -------------------------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> str:
+        return self.file.path
+
+    @property
+    def flags(self) -> int:
+        return self.file.flags
+
+    @property
+    def is_dir(self) -> bool:
+        return self.file.is_dir
+
+    @property
+    def readable(self) -> bool:
+        return self.file.readable
+
+    @property
+    def writable(self) -> bool:
+        return self.file.writable
+
+    @property
+    def escaped(self) -> bool:
+        """True where native code finds the real thing behind the numbers."""
+        return self._content is not None or self._spool is not None
+
+    # The kernel's side ------------------------------------------------------------------------------------------------
+
+    def new_number(self) -> int:
+        """One more descriptor for this description: a placeholder, the content, or the spool. Raises: EMFILE."""
+        with self.lock:
+            if self._spool is None and self.file.writable and not self.file.is_dir:
+                self._spool = Spool(self.file)
+                self.identity = kernelfiles.identity(self._spool.front)
+            if self._spool is not None:
+                number = real.dup(self._spool.front)
+            elif self._content is not None:
+                number = real.dup(self._content)
+            elif self.numbers:
+                number = real.dup(next(iter(self.numbers)))
+            else:
+                number = kernelfiles.placeholder()
+                self.identity = kernelfiles.identity(number)
+            self.numbers.add(number)
+            return number
+
+    def escape(self) -> None:
+        """Make every number good for native code, on the same number; a reader's whole content is fetched.
+
+        Raises: OSError where the content cannot be fetched or kept.
+        """
+        with self.lock:
+            if self.escaped or self.file.is_dir or not self.file.readable:
+                self.publish()
+                return
+            size = self.file.stat().size
+            back, front = kernelfiles.local_pair(os.O_RDONLY, in_memory=size <= kernelfiles.MEMORY_LIMIT)
+            try:
+                offset = 0
+                while data := self.file.pread(kernelfiles.CHUNK, offset):
+                    kernelfiles.write_all(back, data, offset)
+                    offset += len(data)
+                attr = self.file.stat()
+                real.utime(back, ns=(attr.mtime_ns, attr.mtime_ns))
+                real.lseek(front, self.file.tell(), os.SEEK_SET)
+                for number in self.numbers:
+                    real.dup2(front, number, real.get_inheritable(number))
+            except BaseException:
+                real.fd_close(front)
+                raise
+            finally:
+                real.fd_close(back)
+            self._content = front
+            self.identity = kernelfiles.identity(front)
+
+    def publish(self) -> None:
+        """Let native code find the position where Python left it."""
+        if self._spool is not None and self._is_owner():
+            with self.lock:
+                self._spool.settle(self.file)
+                self._spool.publish(self.file)
+
+    def close(self, *, abort: bool = False) -> None:
+        """Drain and close for good; commits a writer. Raises: OSError where the upload failed (no object then appears)."""
+        with self.lock:
+            spool, self._spool = self._spool, None
+            content, self._content = self._content, None
+            kernelfiles.close_quietly(content)
+            try:
+                if spool is not None and not abort and self._is_owner():
+                    spool.settle(self.file)
+            except BaseException:
+                abort = True
+                raise
+            finally:
+                if spool is not None:
+                    spool.close()
+                self.file.close(abort=abort)
+
+    def after_fork(self) -> None:
+        """In the child: the parent's threads may have held the lock."""
+        self.lock = threading.RLock()
+
+    def _is_owner(self) -> bool:
+        return self.file.owner_pid == real.getpid()
+
+    # Verbs ------------------------------------------------------------------------------------------------------------
+
+    def read(self, size: int) -> bytes:
+        if self._content is None:
+            if self._spool is None:
+                return self.file.read(size)
+            with _InStep(self):
+                return self.file.read(size)
+        if size >= 0:
+            return real.fd_read(self._content, size)
+        chunks = []
+        while chunk := real.fd_read(self._content, kernelfiles.CHUNK):
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def readinto(self, buffer: memoryview) -> int:
+        if self._content is not None:
+            return _readv(self._content, [buffer])
+        if self._spool is None:
+            return self.file.readinto(buffer)
+        with _InStep(self):
+            return self.file.readinto(buffer)
+
+    def pread(self, size: int, offset: int) -> bytes:
+        if self._content is not None:
+            return real.pread(self._content, size, offset)
+        if self._spool is None:
+            return self.file.pread(size, offset)
+        with _InStep(self):
+            return self.file.pread(size, offset)
+
+    def write(self, data: bytes | memoryview) -> int:
+        if self._spool is None:
+            return self.file.write(data)
+        with self.lock:
+            if self.shared and self._spool is not None and self._is_owner():
+                self._spool.settle(self.file)
+                return self._spool.append(self.file, data)
+            with _InStep(self):
+                return self.file.write(data)
+
+    def pwrite(self, data: bytes | memoryview, offset: int) -> int:
+        with _InStep(self):
+            return self.file.pwrite(data, offset)
+
+    def seek(self, offset: int, whence: int) -> int:
+        if self._content is not None:
+            return real.lseek(self._content, offset, whence)
+        if self._spool is None:
+            return self.file.seek(offset, whence)
+        with _InStep(self):
+            return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        if self._content is not None:
+            return real.lseek(self._content, 0, os.SEEK_CUR)
+        if self._spool is None:
+            return self.file.tell()
+        with _InStep(self):
+            return self.file.tell()
+
+    def truncate(self, length: int) -> None:
+        with _InStep(self):
+            self.file.truncate(length)
+
+    def fsync(self) -> None:
+        with _InStep(self):
+            self.file.fsync()
+
+    def stat(self) -> Attr:
+        if self._spool is None:
+            return self.file.stat()
+        with _InStep(self):
+            return self.file.stat()
+
+    def utime(self, mtime_ns: int) -> None:
+        self.file.utime(mtime_ns)
+
+    def chmod(self, mode: int) -> None:
+        self.file.chmod(mode)
+
+    def chown(self, uid: int, gid: int) -> None:
+        self.file.chown(uid, gid)
+
+
+class _InStep:
+    """Around a Python operation: drain before it, publish the position after it."""
+
+    __slots__ = ("_description",)
+
+    def __init__(self, description: Description) -> None:
+        self._description = description
+
+    def __enter__(self) -> None:
+        description = self._description
+        description.lock.acquire()
+        try:
+            if description._spool is not None and description._is_owner():
+                description._spool.settle(description.file)
+        except BaseException:
+            description.lock.release()
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
+        description = self._description
+        try:
+            if kind is None and description._spool is not None and description._is_owner():
+                description._spool.publish(description.file)
+        finally:
+            description.lock.release()

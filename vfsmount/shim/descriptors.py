@@ -1,0 +1,250 @@
+"""The table of descriptor numbers that lead to open files on a mount.
+
+A number is trusted only while the kernel still shows our inode behind it: native code may close a number unseen, and the kernel
+then gives it to somebody else. For a number that is not ours the table costs one dict look-up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+from vfsmount import real
+from vfsmount.errors import os_error
+from vfsmount.shim.description import Description
+
+if TYPE_CHECKING:
+    from vfsmount.vfs.openfile import OpenFile
+
+logger = logging.getLogger(__name__)
+
+
+class FdTable:
+    """Descriptor number -> open file description. Thread-safe; the lock covers the tables only, never a request."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, Description] = {}
+        self._open: set[Description] = set()
+        self._lock = threading.RLock()
+        _forget_locks_after_fork(self)
+
+    # -- look-up
+
+    def get(self, number: object) -> Description | None:
+        """The description behind ``number``, or None if it is not (or no longer) ours."""
+        if not isinstance(number, int):
+            return None
+        entry = self._entries.get(number)
+        if entry is None:
+            return None
+        if self._is_ours(number, entry):
+            return entry
+        self._lost(number, entry)
+        return None
+
+    def __contains__(self, number: object) -> bool:
+        return self.get(number) is not None
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    def directory(self, number: object) -> str | None:
+        """The path of the mounted directory behind ``number``; None if it is not ours.
+
+        Raises: ENOTDIR where it is a file of ours.
+        """
+        entry = self.get(number)
+        if entry is None:
+            return None
+        if not entry.is_dir:
+            raise os_error(errno.ENOTDIR, entry.path)
+        return entry.path
+
+    # -- opening and duplicating
+
+    def describe(self, file: OpenFile) -> Description:
+        """Take over ``file`` (one reference to it) for a file object, which has to call :meth:`release`."""
+        entry = Description(file)
+        with self._lock:
+            entry.holders = 1
+            self._open.add(entry)
+        return entry
+
+    def install(self, file: OpenFile) -> int:
+        """Take over ``file`` (one reference to it) and give it a number, not inheritable. Raises: EMFILE, ENFILE."""
+        entry = self.describe(file)
+        try:
+            number = self.number_for(entry)
+        except BaseException:
+            self.release(entry, abort=True)
+            raise
+        entry.holders -= 1
+        return number
+
+    def number_for(self, entry: Description) -> int:
+        """One more number, not inheritable, that leads to ``entry``."""
+        number = entry.new_number()
+        with self._lock:
+            stale = self._entries.get(number)
+            self._entries[number] = entry
+            self._open.add(entry)
+        if stale is not None and stale is not entry:
+            self._drop(number, stale)
+        return number
+
+    def duplicate(self, number: int, entry: Description, at_least: int = 0, *, inheritable: bool = False) -> int:
+        """``dup`` of one of our numbers, the lowest one from ``at_least`` on; the content escapes. Raises: EMFILE."""
+        import fcntl
+
+        entry.escape()
+        new = real.fcntl(number, fcntl.F_DUPFD if inheritable else fcntl.F_DUPFD_CLOEXEC, at_least)
+        self._adopt(new, entry)
+        return new
+
+    def duplicate_onto(self, number: int, entry: Description | None, target: int, *, inheritable: bool) -> int:
+        """``dup2``: either number may be ours. What the target led to is closed; as in the kernel its errors are dropped."""
+        stale = self.get(target)
+        if number == target:
+            return real.dup2(number, target, inheritable)
+        if entry is not None:
+            entry.escape()
+        real.dup2(number, target, inheritable)
+        if entry is not None:
+            self._adopt(target, entry)
+        else:
+            with self._lock:
+                self._entries.pop(target, None)
+        if stale is not None and stale is not entry:
+            with contextlib.suppress(OSError):
+                self._drop(target, stale)
+        return target
+
+    # -- closing
+
+    def close(self, number: int, entry: Description, *, abort: bool = False) -> None:
+        """Close one of our numbers; the last one commits. Raises: OSError where that failed."""
+        with self._lock:
+            if self._entries.get(number) is not entry:
+                raise os_error(errno.EBADF)
+            del self._entries[number]
+        real.fd_close(number)
+        self._drop(number, entry, abort=abort)
+
+    def close_logged(self, number: int, entry: Description) -> None:
+        """:meth:`close` for callers that have no way to report a failure: it is logged."""
+        try:
+            self.close(number, entry)
+        except OSError as error:
+            logger.error("%s could not be committed: %s", entry.path, error)
+
+    def numbers(self, low: int, high: int) -> list[int]:
+        """Our numbers in ``[low, high)``."""
+        with self._lock:
+            return [number for number in self._entries if low <= number < high]
+
+    def hold(self, entry: Description) -> None:
+        """Keep ``entry`` open for a file object or a child process, until :meth:`release`."""
+        with self._lock:
+            entry.holders += 1
+
+    def release(self, entry: Description, *, abort: bool = False) -> None:
+        """Undo one :meth:`hold` or :meth:`describe`; the last reference commits. Raises: OSError where that failed."""
+        with self._lock:
+            entry.holders -= 1
+        self._settle(entry, abort=abort)
+
+    def open_writers(self) -> list[str]:
+        """Paths that are being written now, sorted."""
+        with self._lock:
+            return sorted({entry.path for entry in self._open if entry.writable and not entry.file.closed})
+
+    def close_all(self) -> None:
+        """Close everything that is still open: writers are committed, which is said in a warning; failures are logged."""
+        with self._lock:
+            entries = list(self._open)
+        for entry in entries:
+            owner = entry.owner() if entry.owner is not None else None
+            if entry.writable and entry.file.owner_pid == real.getpid():
+                logger.warning("%s was still open for writing; it is committed as it stands", entry.path)
+            try:
+                if owner is not None:
+                    owner.close()  # so that what Python still buffers is in it
+                for number in list(entry.numbers):
+                    if self.get(number) is entry:
+                        self.close(number, entry)
+                entry.holders = 0
+                entry.close()
+            except (OSError, ValueError) as error:
+                logger.error("%s could not be committed: %s", entry.path, error)
+        with self._lock:
+            self._open.difference_update(entries)
+
+    def reap(self) -> None:
+        """Notice numbers that native code closed: what they led to is closed (and committed) if nothing else refers to it."""
+        for number in list(self._entries):
+            self.get(number)
+
+    # -- how
+
+    def _adopt(self, number: int, entry: Description) -> None:
+        with self._lock:
+            stale = self._entries.get(number)
+            self._entries[number] = entry
+            entry.numbers.add(number)
+        if stale is not None and stale is not entry:
+            self._drop(number, stale)
+
+    def _is_ours(self, number: int, entry: Description) -> bool:
+        try:
+            found = real.fstat(number)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == entry.identity
+
+    def _lost(self, number: int, entry: Description) -> None:
+        """Native code closed ``number`` (it may be somebody else's by now)."""
+        with self._lock:
+            if self._entries.get(number) is entry:
+                del self._entries[number]
+        try:
+            self._drop(number, entry)
+        except OSError as error:
+            logger.error("%s, closed by native code, could not be committed: %s", entry.path, error)
+
+    def _drop(self, number: int, entry: Description, *, abort: bool = False) -> None:
+        with self._lock:
+            entry.numbers.discard(number)
+        self._settle(entry, abort=abort)
+
+    def _settle(self, entry: Description, *, abort: bool) -> None:
+        """Close ``entry`` if nothing refers to it any more."""
+        with self._lock:
+            for number in list(entry.numbers):
+                if self._entries.get(number) is not entry or not self._is_ours(number, entry):
+                    entry.numbers.discard(number)
+                    if self._entries.get(number) is entry:
+                        del self._entries[number]
+            last = not entry.numbers and entry.holders <= 0
+            if last:
+                self._open.discard(entry)
+        if last:
+            entry.close(abort=abort)
+
+
+def _forget_locks_after_fork(table: FdTable) -> None:
+    reference = weakref.ref(table)
+
+    def renew() -> None:
+        alive = reference()
+        if alive is not None:
+            alive._lock = threading.RLock()
+            for entry in (*alive._open, *alive._entries.values()):
+                entry.after_fork()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=renew)

@@ -1,0 +1,324 @@
+"""``open``, ``io.FileIO`` and ``io.open_code``: CPython's own file objects over :class:`~vfsmount.shim.rawfile.VfsFileIO`.
+
+Arguments are judged by the original: whatever looks wrong is passed on to it, and it raises before it touches the path.
+Source: Lib/_pyio.py, open.
+"""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import io
+import os
+import sys
+import warnings
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from vfsmount import real
+from vfsmount.errors import os_error
+from vfsmount.model import PREFERRED_IO
+from vfsmount.shim.aborting import AbortingBufferedRandom, AbortingBufferedWriter, AbortingTextIOWrapper
+from vfsmount.shim.context import Replacement, ShimContext
+from vfsmount.shim.rawfile import VfsFileIO
+from vfsmount.shim.route import follow_up
+
+if TYPE_CHECKING:
+    from vfsmount.shim.description import Description
+
+Opener = Callable[[Any, int], int]
+
+_CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
+_NEWLINES: Final = (None, "", "\n", "\r", "\r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What a mode string asks for."""
+
+    flags: int
+    raw: str
+    """The mode of the raw object: without ``b`` and ``t``."""
+    reading: bool
+    writing: bool
+    updating: bool
+    binary: bool
+
+
+def parse_mode(mode: str, *, raw: bool = False) -> Mode | None:
+    """None if the original has to judge it. ``raw``: for FileIO, which knows no ``t`` and is always binary."""
+    letters = set(mode)
+    if len(letters) != len(mode) or letters - set("rwxab+" if raw else "rwxabt+") or {"b", "t"} <= letters:
+        return None
+    kinds = letters & set("rwxa")
+    if len(kinds) != 1:
+        return None
+    (kind,) = kinds
+    updating = "+" in letters
+    reading = kind == "r" or updating
+    writing = kind != "r" or updating
+    flags = os.O_RDWR if reading and writing else os.O_WRONLY if writing else os.O_RDONLY
+    flags |= {
+        "r": 0,
+        "w": os.O_CREAT | os.O_TRUNC,
+        "x": os.O_CREAT | os.O_EXCL,
+        "a": os.O_CREAT | os.O_APPEND,
+    }[kind]
+    return Mode(flags | _CLOEXEC, kind + ("+" if updating else ""), kind == "r", kind != "r", updating, raw or "b" in letters)
+
+
+class Files:
+    """Opens file objects for one activation."""
+
+    def __init__(self, context: ShimContext, original: Callable[..., IO[Any]]) -> None:
+        self._context = context
+        self._original = original
+
+    def open(
+        self,
+        file: Any,
+        mode: Any,
+        buffering: Any,
+        encoding: Any,
+        errors: Any,
+        newline: Any,
+        closefd: Any,
+        opener: Opener | None,
+        target: str | None,
+    ) -> IO[Any]:
+        """``open`` where ``target``, a descriptor of ours or an opener is involved; else the original."""
+        given = file
+
+        def original(path: object = file, with_opener: Opener | None = opener) -> IO[Any]:
+            return self._original(path, mode, buffering, encoding, errors, newline, closefd, with_opener)
+
+        parsed = _judge(mode, buffering, encoding, errors, newline)
+        if parsed is None:
+            return original()
+        if isinstance(file, int):
+            entry = self._context.fds.get(file)
+            if entry is None:
+                return original()
+            sys.audit("open", file, mode, 0)
+            number: int | None = int(file)
+        else:
+            if not closefd:
+                raise ValueError("Cannot use closefd=False with file name")
+            given = real.fspath(file)
+            if opener is not None:
+                number = opener(given, parsed.flags)
+                entry = self._context.fds.get(number)
+                if entry is None:
+                    return original(given, lambda path, flags: number)  # type: ignore[arg-type,return-value]
+            elif target is None:
+                return original()
+            else:
+                sys.audit("open", given, mode, parsed.flags)
+                entry, number = self._describe(target, given, parsed), None
+        aborts = self._aborts(entry)
+        if encoding is None and not parsed.binary:
+            encoding = io.text_encoding(None, 3)
+        raw = self._raw(entry, parsed, given, number, closefd)
+        try:
+            return _wrap(raw, mode, parsed, buffering, encoding, errors, newline, aborts=aborts)
+        except BaseException:
+            raw.abort()
+            raw.close()
+            raise
+
+    def raw(self, file: Any, mode: str, closefd: bool, opener: Opener | None) -> VfsFileIO | None:
+        """``io.FileIO(...)``; None if the original is to do it."""
+        parsed = parse_mode(mode, raw=True) if isinstance(mode, str) else None
+        if parsed is None or opener is not None:
+            return None
+        if isinstance(file, int):
+            entry = self._context.fds.get(file)
+            return None if entry is None else self._raw(entry, parsed, file, int(file), closefd)
+        target = self._context.router.route(file)
+        if target is None:
+            return None
+        if not closefd:
+            raise ValueError("Cannot use closefd=False with file name")
+        sys.audit("open", file, mode, parsed.flags)
+        raw = self._raw(self._describe(target, file, parsed), parsed, file, None, True)
+        raw.description.owner = weakref.ref(raw)
+        return raw
+
+    def _describe(self, target: str, given: object, parsed: Mode) -> Description:
+        try:
+            opened = self._context.table.open(target, parsed.flags, 0o666)
+        except OSError as error:
+            raise follow_up(error, given) from error.__cause__
+        if opened.is_dir:
+            opened.close()
+            raise follow_up(os_error(errno.EISDIR), given)
+        return self._context.fds.describe(opened)
+
+    def _raw(self, entry: Description, parsed: Mode, name: object, number: int | None, closefd: bool) -> VfsFileIO:
+        if entry.is_dir:
+            raise follow_up(os_error(errno.EISDIR), name)
+        raw = VfsFileIO(self._context.fds, entry, parsed.raw, name, number=number, closefd=closefd)
+        if parsed.raw[0] == "a":
+            raw.seek(0, os.SEEK_END)
+        return raw
+
+    def _aborts(self, entry: Description) -> bool:
+        found = self._context.table.find(entry.path) if entry.writable else None
+        return found is not None and found[0].fs.options.on_error == "abort"
+
+
+def _judge(mode: object, buffering: object, encoding: object, errors: object, newline: object) -> Mode | None:
+    """The parsed mode, or None where some argument is wrong and the original has to say so."""
+    if not isinstance(mode, str) or not isinstance(buffering, int):
+        return None
+    if not all(value is None or isinstance(value, str) for value in (encoding, errors, newline)):
+        return None
+    if sys.version_info < (3, 11) and "U" in mode and "r" in mode:
+        warnings.warn("'U' mode is deprecated", DeprecationWarning, 4)
+        mode = mode.replace("U", "")
+    parsed = parse_mode(mode)
+    if parsed is None:
+        return None
+    if parsed.binary and not (encoding is None and errors is None and newline is None):
+        return None
+    if not parsed.binary and buffering == 0:
+        raise ValueError("can't have unbuffered text I/O")
+    if newline not in _NEWLINES:
+        raise ValueError(f"illegal newline value: {newline}")
+    return parsed
+
+
+def _wrap(
+    raw: VfsFileIO,
+    mode: str,
+    parsed: Mode,
+    buffering: int,
+    encoding: str | None,
+    errors: str | None,
+    newline: str | None,
+    *,
+    aborts: bool,
+) -> IO[Any]:
+    """The buffered and text objects above ``raw``."""
+    line_buffering = buffering == 1
+    if buffering == 1 and parsed.binary:
+        warnings.warn(
+            "line buffering (buffering=1) isn't supported in binary mode, the default buffer size will be used",
+            RuntimeWarning,
+            4,
+        )
+    if buffering == 0:
+        raw.description.owner = weakref.ref(raw)
+        return raw  # type: ignore[return-value]
+    size = PREFERRED_IO if buffering < 0 or buffering == 1 else buffering
+    buffered: io.BufferedReader | io.BufferedWriter | io.BufferedRandom
+    if parsed.updating:
+        buffered = (AbortingBufferedRandom if aborts else io.BufferedRandom)(raw, size)
+    elif parsed.writing:
+        buffered = (AbortingBufferedWriter if aborts else io.BufferedWriter)(raw, size)
+    else:
+        buffered = io.BufferedReader(raw, size)
+    if parsed.binary:
+        raw.description.owner = weakref.ref(buffered)
+        return buffered
+    wrapper = AbortingTextIOWrapper if aborts else io.TextIOWrapper
+    text = wrapper(buffered, encoding, errors, newline, line_buffering)
+    text.mode = mode  # type: ignore[misc]
+    raw.description.owner = weakref.ref(text)
+    return text
+
+
+def replacements(context: ShimContext) -> Iterable[Replacement]:
+    """``open``, ``io.FileIO`` and ``io.open_code``."""
+    original = builtins.open
+    original_code = io.open_code
+    files = Files(context, original)
+    router = context.router
+    special = files.open
+
+    def open(
+        file: Any,
+        mode: Any = "r",
+        buffering: Any = -1,
+        encoding: Any = None,
+        errors: Any = None,
+        newline: Any = None,
+        closefd: Any = True,
+        opener: Any = None,
+    ) -> IO[Any]:
+        if type(file) is str and router.needle not in file and opener is None:
+            target = None
+        elif type(file) is int and file not in context.fds and opener is None:
+            return original(file, mode, buffering, encoding, errors, newline, closefd, opener)
+        else:
+            try:
+                target = router.route(file)
+            except OSError as error:
+                raise follow_up(error, file) from error.__cause__
+            if target is not None or opener is not None or isinstance(file, int):
+                return special(file, mode, buffering, encoding, errors, newline, closefd, opener, target)
+            local = router.local(file)
+            if local is not file:
+                return _opened_as(original, file, local, mode, buffering, encoding, errors, newline, closefd)
+        try:
+            return original(file, mode, buffering, encoding, errors, newline, closefd, opener)
+        except OSError as error:
+            target = router.retry(error, file)
+            if target is None:
+                raise
+        return special(file, mode, buffering, encoding, errors, newline, closefd, opener, target)
+
+    def open_code(path: Any) -> IO[bytes]:
+        if isinstance(path, str) and router.needle in path and router.route(path) is not None:
+            return open(path, "rb")
+        return original_code(path)
+
+    yield Replacement(builtins, "open", open)
+    yield Replacement(io, "open", open)
+    yield Replacement(io, "open_code", open_code)
+    yield Replacement(io, "FileIO", _file_io_class(files))
+
+
+def _opened_as(original: Callable[..., IO[Any]], file: Any, local: object, *arguments: Any) -> IO[Any]:
+    """A local file that is relative to the virtual cwd, under the name that the caller gave."""
+    opened = original(file, *arguments, lambda path, flags: real.fd_open(local, flags, 0o666))  # type: ignore[arg-type]
+    return opened
+
+
+def _file_io_class(files: Files) -> type:
+    """A stand-in for ``io.FileIO`` that makes ours for a mounted path, and the real ones for all others."""
+    original = io.FileIO
+
+    class FileIOType(type(real.FileIO)):  # type: ignore[misc]
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            if cls is not FileIO:
+                return super().__call__(*args, **kwargs)
+            bound = _file_io_arguments(*args, **kwargs)
+            made = files.raw(*bound) if bound is not None else None
+            return original(*args, **kwargs) if made is None else made
+
+        def __instancecheck__(cls, instance: object) -> bool:
+            return isinstance(instance, real.FileIO) if cls is FileIO else super().__instancecheck__(instance)
+
+        def __subclasscheck__(cls, subclass: type) -> bool:
+            return issubclass(subclass, real.FileIO) if cls is FileIO else super().__subclasscheck__(subclass)
+
+    class FileIO(real.FileIO, metaclass=FileIOType):
+        __doc__ = real.FileIO.__doc__
+
+    FileIO.__module__ = real.FileIO.__module__
+    FileIO.__qualname__ = real.FileIO.__qualname__
+    return FileIO
+
+
+def _file_io_arguments(*args: Any, **kwargs: Any) -> tuple[Any, Any, Any, Any] | None:
+    """``(file, mode, closefd, opener)``, or None where the original has to judge them."""
+    names = ("file", "mode", "closefd", "opener")
+    values: dict[str, Any] = {"mode": "r", "closefd": True, "opener": None}
+    values.update(zip(names, args))
+    values.update(kwargs)
+    if len(args) > len(names) or set(values) != set(names):
+        return None
+    return values["file"], values["mode"], values["closefd"], values["opener"]

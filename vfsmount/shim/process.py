@@ -1,0 +1,298 @@
+"""Starting other programs: what a :class:`ChildPlanner` makes of a command that concerns a mount, and our descriptors in children.
+
+``subprocess.Popen`` is patched in place, which covers ``run``, ``call``, ``check_output``, ``os.popen`` and asyncio. A descriptor of
+ours that a child gets is the content (a reader) or the spool (a writer); the child counts as one who has it open, so that an
+upload is committed by whoever closes last, as on a disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import inspect
+import logging
+import os
+import subprocess
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from vfsmount.errors import os_error
+from vfsmount.shim.context import Replacement, ShimContext
+from vfsmount.shim.rawfile import number_of
+
+if TYPE_CHECKING:
+    from vfsmount.shim.description import Description
+    from vfsmount.shim.descriptors import FdTable
+
+logger = logging.getLogger(__name__)
+
+_Function = Callable[..., Any]
+_ATTRIBUTE: Final = "_vfsmount_child"
+"""Where a Popen object keeps its :class:`_Child`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program about to be started, as the caller asked for it."""
+
+    argv: Sequence[object] | str | bytes | os.PathLike[Any]
+    shell: bool = False
+    executable: object = None
+    cwd: object = None
+    env: Mapping[Any, Any] | None = None
+
+
+class Plan(Protocol):
+    """How to start it instead."""
+
+    @property
+    def argv(self) -> list[str]: ...
+    @property
+    def executable(self) -> object: ...
+    @property
+    def cwd(self) -> object: ...
+    @property
+    def env(self) -> Mapping[Any, Any] | None: ...
+
+    def finish(self) -> None:
+        """The program has ended. Raises: OSError where it changed what it was not to change."""
+
+    def discard(self) -> None:
+        """It never started."""
+
+
+class ChildPlanner(Protocol):
+    """Makes a child see the mounts."""
+
+    def concerns(self, command: Command) -> bool:
+        """Whether :meth:`plan` would have anything to do. No request."""
+
+    def plan(self, command: Command) -> Plan | None:
+        """None where the command does not concern a mount. Raises: OSError (ENOTSUP) where it does and cannot be served."""
+
+    def close(self) -> None:
+        """Clear up after programs that nobody waited for."""
+
+
+class _Child:
+    """What has to be done when one program has ended."""
+
+    __slots__ = ("_fds", "_held", "_plan")
+
+    def __init__(self, fds: FdTable, plan: Plan | None, held: list[Description]) -> None:
+        self._fds = fds
+        self._plan = plan
+        self._held = held
+
+    def finish(self) -> None:
+        """Drain and release what it had open, then look at what it did. Raises: OSError (the first one)."""
+        held, self._held = self._held, []
+        plan, self._plan = self._plan, None
+        with contextlib.ExitStack() as stack:
+            if plan is not None:
+                stack.callback(plan.finish)
+            for entry in held:
+                stack.callback(self._fds.release, entry)
+                stack.callback(entry.publish)
+
+    def discard(self) -> None:
+        """It never started."""
+        held, self._held = self._held, []
+        plan, self._plan = self._plan, None
+        if plan is not None:
+            plan.discard()
+        for entry in held:
+            self._fds.release(entry)
+
+    def finish_logged(self) -> None:
+        """:meth:`finish` where nobody can catch anything."""
+        try:
+            self.finish()
+        except OSError as error:
+            logger.error("after a child program: %s", error)
+
+
+def replacements(context: ShimContext) -> Iterable[Replacement]:
+    """``Popen``'s start and its two ways to see the end; the functions of ``os`` that start programs."""
+    for function in _popen(context):
+        yield Replacement(subprocess.Popen, function.__name__, function)
+    for function in (_system(context), *_spawns(context), *_posix_spawns(context), *_execs(context)):
+        if hasattr(os, function.__name__):
+            yield Replacement(os, function.__name__, function)
+
+
+def _popen(context: ShimContext) -> Iterator[_Function]:
+    cls = subprocess.Popen
+    start, wait_, poll_ = cls.__init__, cls.wait, cls.poll
+    names = list(inspect.signature(start).parameters)[2:]
+    fds = context.fds
+    orphans: list[_Child] = []  # still running when their Popen was collected
+
+    def __init__(self: Any, args: Any, *rest: Any, **options: Any) -> None:
+        given = dict(zip(names, rest), **options) if rest else options
+        plan = _planned(
+            context, Command(args, bool(given.get("shell")), given.get("executable"), given.get("cwd"), given.get("env"))
+        )
+        entries = _ours(fds, given) if fds else []
+        if plan is None and not entries:
+            start(self, args, *rest, **options)
+            return
+        child = _Child(fds, plan, list(_lend(fds, entries)))
+        try:
+            if plan is None:
+                start(self, args, *rest, **options)
+            else:
+                changed = {"executable": plan.executable, "cwd": plan.cwd, "env": plan.env, "shell": False}
+                given = {**given, **changed}
+                start(self, plan.argv, **given)
+                self.args = args
+        except BaseException:
+            child.discard()
+            raise
+        setattr(self, _ATTRIBUTE, child)
+        weakref.finalize(self, _collected, child, self.pid, orphans).atexit = False
+
+    def wait(self: Any, timeout: Any = None) -> int:
+        code = wait_(self, timeout)
+        _finish(self)
+        return code
+
+    def poll(self: Any) -> int | None:
+        code = poll_(self)
+        if code is not None:
+            _finish(self)
+        return code
+
+    yield from (__init__, wait, poll)
+
+
+def _collected(child: _Child, pid: int, orphans: list[_Child]) -> None:
+    """The Popen object is gone; asyncio, for one, never calls its ``wait``."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        child.finish_logged()
+    else:
+        orphans.append(child)
+
+
+def _finish(popen: Any) -> None:
+    child = popen.__dict__.pop(_ATTRIBUTE, None)
+    if child is not None:
+        child.finish()
+
+
+def _planned(context: ShimContext, command: Command) -> Plan | None:
+    return None if context.children is None else context.children.plan(command)
+
+
+def _ours(fds: FdTable, given: Mapping[str, Any]) -> list[Description]:
+    """Our open files among the child's standard streams and ``pass_fds``."""
+    things = [given.get(name) for name in ("stdin", "stdout", "stderr")]
+    things.extend(given.get("pass_fds") or ())
+    found = (fds.get(number_of(thing)) for thing in things if thing is not None)
+    return [entry for entry in found if entry is not None]
+
+
+def _lend(fds: FdTable, entries: Iterable[Description]) -> Iterator[Description]:
+    for entry in entries:
+        entry.escape()
+        entry.shared = True
+        fds.hold(entry)
+        yield entry
+
+
+def _system(context: ShimContext) -> _Function:
+    original = os.system
+
+    def system(command: Any) -> int:
+        if isinstance(command, (str, bytes)) and _concerned(context, Command(command, shell=True)):
+            code = subprocess.call(command, shell=True)
+            return code << 8 if code >= 0 else -code  # a wait status, as system(3) gives it
+        return int(original(command))
+
+    return system
+
+
+def _concerned(context: ShimContext, command: Command) -> bool:
+    return context.children is not None and context.children.concerns(command)
+
+
+def _spawns(context: ShimContext) -> Iterator[_Function]:
+    running: list[Any] = []  # started with P_NOWAIT: nobody else holds them
+    for name in ("spawnv", "spawnve", "spawnvp", "spawnvpe"):
+        if hasattr(os, name):
+            yield _spawn(context, name, running)
+
+
+def _spawn(context: ShimContext, name: str, running: list[Any]) -> _Function:
+    """``spawnl`` and its like are Python and end here."""
+    original = getattr(os, name)
+
+    def spawn(mode: Any, file: Any, args: Any, *env: Any) -> int:
+        if not isinstance(args, (tuple, list)) or not args or len(env) != name.endswith("e"):
+            return int(original(mode, file, args, *env))
+        command = Command([file, *args[1:]], env=env[0] if env else None)
+        if not _concerned(context, command):
+            return int(original(mode, file, args, *env))
+        child = subprocess.Popen(command.argv, env=command.env)  # type: ignore[call-overload]
+        if mode == os.P_WAIT:
+            return int(child.wait())
+        running.append(child)
+        return int(child.pid)
+
+    spawn.__name__ = name
+    return spawn
+
+
+def _posix_spawns(context: ShimContext) -> Iterator[_Function]:
+    plans: list[Plan] = []  # nobody is told when these end, so their stages stay until the session does
+    for name in ("posix_spawn", "posix_spawnp"):
+        if hasattr(os, name):
+            yield _posix_spawn(context, name, plans)
+
+
+def _posix_spawn(context: ShimContext, name: str, plans: list[Plan]) -> _Function:
+    original = getattr(os, name)
+
+    def spawn(path: Any, argv: Any, env: Any, /, **options: Any) -> int:
+        for action in options.get("file_actions") or ():
+            if action[0] == os.POSIX_SPAWN_OPEN and context.router.route(action[2]) is not None:
+                raise os_error(errno.ENOTSUP, action[2], hint="open it and pass the descriptor")
+            entry = context.fds.get(action[1])
+            if entry is not None and action[0] == os.POSIX_SPAWN_DUP2:
+                entry.escape()
+        if isinstance(argv, (tuple, list)) and argv:
+            plan = _planned(context, Command([path, *argv[1:]], env=env))
+            if plan is not None:
+                if plan.cwd is not None:
+                    plan.discard()
+                    raise os_error(errno.ENOTSUP, None, hint="posix_spawn cannot start in a mounted directory; use subprocess")
+                plans.append(plan)
+                return int(original(plan.argv[0], list(plan.argv), env, **options))
+        return int(original(path, argv, env, **options))
+
+    spawn.__name__ = name
+    return spawn
+
+
+def _execs(context: ShimContext) -> Iterator[_Function]:
+    for name in ("execv", "execve"):
+        yield _exec(context, name)
+
+
+def _exec(context: ShimContext, name: str) -> _Function:
+    """``execl``, ``execvp`` and their like are Python and end here. The new program would have nobody to clear up after it."""
+    original = getattr(os, name)
+
+    def execute(path: Any, argv: Any, *env: Any) -> Any:
+        if context.children is not None and isinstance(argv, (tuple, list)) and argv:
+            if context.children.concerns(Command([path, *argv[1:]], env=env[0] if env else None)):
+                hint = "a mounted path cannot be given to exec; use subprocess and exit with its code"
+                raise os_error(errno.ENOTSUP, os.fspath(path) if not isinstance(path, int) else None, hint=hint)
+        return original(path, argv, *env)
+
+    execute.__name__ = name
+    return execute

@@ -1,0 +1,316 @@
+"""The raw file object over a file on a mount; CPython's own buffered and text objects stand on top of it."""
+
+from __future__ import annotations
+
+import errno
+import io
+import logging
+import operator
+import os
+import sys
+import warnings
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from vfsmount import real
+from vfsmount.errors import os_error
+from vfsmount.model import PREFERRED_IO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+    from vfsmount.shim.description import Description
+    from vfsmount.shim.descriptors import FdTable
+
+logger = logging.getLogger(__name__)
+
+SERVED: Final = frozenset(
+    {
+        "asyncio.base_events",
+        "asyncio.unix_events",
+        "fileinput",
+        "http.server",
+        "logging.handlers",
+        "requests.utils",
+        "shutil",
+        "socket",
+    }
+)
+"""Modules that give what ``fileno()`` returns to functions of ``os`` only (fstat, sendfile), which know our numbers: for these
+the content need not be fetched. Everybody else may hand the number to C."""
+
+
+class VfsFileIO(real.FileIO):
+    """``io.FileIO`` in all but the descriptor, which is made when somebody asks for it.
+
+    A subclass so that ``isinstance(f.raw, io.FileIO)`` holds; nothing of the base but its methods from ``io.IOBase`` is used.
+    """
+
+    _blksize = PREFERRED_IO
+
+    _closed = True  # until __init__ is through
+    _collected = False
+    _broken = False
+    _number: int | None
+
+    def __init__(
+        self,
+        fds: FdTable,
+        entry: Description,
+        mode: str,
+        name: object,
+        *,
+        number: int | None = None,
+        closefd: bool = True,
+    ) -> None:
+        """``number``: the descriptor that this was opened on; without it the object owns one reference to ``entry``."""
+        self._fds = fds
+        self._entry = entry
+        self._mode = mode
+        self._number = number
+        self._given = number is not None
+        self._closefd = closefd
+        self._reads = "r" in mode or "+" in mode
+        self._writes = mode[0] in "wax" or "+" in mode
+        self._abort = False
+        self.name = name
+        self._closed = False
+
+    # What it is -------------------------------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    @property
+    def closefd(self) -> bool:  # type: ignore[override]
+        return self._closefd
+
+    @property
+    def mode(self) -> str:  # type: ignore[override]
+        # "wb" reads "wb", but an update is "rb+" whatever it was opened with. Source: Modules/_io/fileio.c, mode_string.
+        if "+" not in self._mode:
+            return self._mode[0] + "b"
+        return {"x": "xb+", "a": "ab+"}.get(self._mode[0], "rb+")
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return "<_io.FileIO [closed]>"
+        return f"<_io.FileIO name={self.name!r} mode={self.mode!r} closefd={self._closefd}>"
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError("cannot pickle '_io.FileIO' instances")
+
+    def readable(self) -> bool:
+        self._check_open()
+        return self._reads
+
+    def writable(self) -> bool:
+        self._check_open()
+        return self._writes
+
+    def seekable(self) -> bool:
+        self._check_open()
+        return True
+
+    def isatty(self) -> bool:
+        self._check_open()
+        return False
+
+    def _isatty_open_only(self) -> bool:
+        return False
+
+    @property
+    def description(self) -> Description:
+        return self._entry
+
+    def fileno(self) -> int:
+        """A real descriptor number; a reader's content is fetched first unless the caller is one of :data:`SERVED`."""
+        number = self.number()
+        if sys._getframe(1).f_globals.get("__name__") not in SERVED:
+            self._entry.escape()
+        return number
+
+    def number(self) -> int:
+        """The descriptor number, for calls that know it to be ours: nothing is fetched."""
+        self._check_open()
+        if self._given:
+            assert self._number is not None
+            return self._number
+        if self._number is None or self._fds.get(self._number) is not self._entry:
+            self._number = self._fds.number_for(self._entry)
+        return self._number
+
+    # Reading ----------------------------------------------------------------------------------------------------------
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        entry = self._for_reading()
+        try:
+            return entry.readinto(memoryview(buffer).cast("B"))
+        except OSError as error:
+            raise self._unsupported(error, "not readable") from error.__cause__
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        entry = self._for_reading()
+        size = -1 if size is None else operator.index(size)
+        try:
+            return entry.read(max(size, -1))
+        except OSError as error:
+            raise self._unsupported(error, "not readable") from error.__cause__
+
+    def readall(self) -> bytes:
+        return self.read(-1)
+
+    # Writing ----------------------------------------------------------------------------------------------------------
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        entry = self._for_writing()
+        view = _bytes_view(data)
+        try:
+            count = entry.write(view)
+        except OSError as error:
+            raise self._unsupported(error, "not writable") from error.__cause__
+        except BaseException:
+            self._broken = True  # nobody knows how much of it the stream took
+            raise
+        return count
+
+    def truncate(self, size: int | None = None, /) -> int:
+        entry = self._for_writing()
+        length = entry.tell() if size is None else operator.index(size)
+        entry.truncate(length)
+        return length
+
+    # Position ---------------------------------------------------------------------------------------------------------
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return self._live().seek(operator.index(offset), operator.index(whence))
+
+    def tell(self) -> int:
+        return self._live().tell()
+
+    # Closing ----------------------------------------------------------------------------------------------------------
+
+    def abort(self) -> None:
+        """Let :meth:`close` drop what was written instead of committing it."""
+        self._abort = True
+
+    def close(self) -> None:
+        """Commits a writer if nothing else refers to the open file. Raises: OSError where the upload failed."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._broken and not self._abort:
+                self._release(abort=True)
+                raise os_error(errno.EIO, self._entry.path, hint="a write was interrupted; nothing was uploaded")
+            self._release(abort=self._abort)
+        except OSError as error:
+            if self._collected:
+                logger.error("%s, collected while open, could not be committed: %s", self._entry.path, error)
+            raise
+
+    def _release(self, *, abort: bool) -> None:
+        number, fds, entry = self._number, self._fds, self._entry
+        if self._given:
+            if not self._closefd or number is None:
+                return
+            if fds.get(number) is not entry:
+                raise os_error(errno.EBADF)
+            fds.close(number, entry, abort=abort)
+            return
+        try:
+            if number is not None and fds.get(number) is entry:
+                fds.close(number, entry, abort=abort)
+        finally:
+            fds.release(entry, abort=abort)
+
+    def _dealloc_warn(self, source: object) -> None:
+        """Called by the objects above when they are collected unclosed. Source: Modules/_io/bufferedio.c."""
+        if self._closed or not self._closefd:
+            return
+        self._collected = True
+        warnings.warn(f"unclosed file {source!r}", ResourceWarning, stacklevel=2, source=source)
+
+    def __del__(self) -> None:
+        if not self._closed:
+            self._dealloc_warn(self)
+            try:
+                self.close()
+            except OSError:
+                return  # logged by close
+
+    # How --------------------------------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError("I/O operation on closed file")
+
+    def _live(self) -> Description:
+        if self._closed:
+            raise ValueError("I/O operation on closed file")
+        if self._given and self._fds.get(self._number) is not self._entry:
+            raise os_error(errno.EBADF)
+        return self._entry
+
+    def _for_reading(self) -> Description:
+        entry = self._live()
+        if not self._reads:
+            raise io.UnsupportedOperation("File not open for reading")
+        return entry
+
+    def _for_writing(self) -> Description:
+        entry = self._live()
+        if not self._writes:
+            raise io.UnsupportedOperation("File not open for writing")
+        return entry
+
+    def _unsupported(self, error: OSError, what: str) -> OSError:
+        """A read on a file that the mount opened for writing (``w+``), or the reverse (``r+``), is unsupported."""
+        if error.errno != errno.EBADF:
+            return error
+        found = io.UnsupportedOperation(errno.EBADF, what, self._entry.path)
+        for note in getattr(error, "__notes__", ()):
+            found.add_note(note)  # type: ignore[attr-defined,unused-ignore]
+        return found
+
+
+def _bytes_view(data: ReadableBuffer) -> memoryview:
+    try:
+        return memoryview(data).cast("B")
+    except TypeError:
+        raise TypeError(f"a bytes-like object is required, not '{type(data).__name__}'") from None
+
+
+def raw_of(thing: object) -> VfsFileIO | None:
+    """The raw file below ``thing`` (a raw, buffered or text object, or a wrapper such as tempfile's) if it is one of ours."""
+    for _ in range(4):
+        if isinstance(thing, VfsFileIO):
+            return thing
+        if isinstance(thing, int) or thing is None:
+            return None
+        try:
+            thing = _below(thing)
+        except (ValueError, AttributeError):  # detached
+            return None
+    return None
+
+
+def _below(thing: object) -> object:
+    if isinstance(thing, io.TextIOWrapper):
+        return thing.buffer
+    if isinstance(thing, (io.BufferedReader, io.BufferedWriter, io.BufferedRandom)):
+        return thing.raw
+    tempfile = sys.modules.get("tempfile")
+    if tempfile is not None and isinstance(thing, tempfile._TemporaryFileWrapper):
+        return thing.file
+    return None
+
+
+def number_of(thing: object) -> object:
+    """The number of ``thing`` if it is a file object of ours (nothing is fetched), else ``thing`` itself."""
+    if isinstance(thing, int):
+        return thing
+    raw = raw_of(thing)
+    return thing if raw is None else raw.number()
+
+
