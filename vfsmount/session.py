@@ -84,6 +84,7 @@ class Session:
         self._mounts = tuple(Mount(point, self._filesystem(point, mounts[point], stores[point])) for point in mounts)
         self._table = MountTable(self._mounts)
         self._closed = False
+        self._pid = real.getpid()
 
     def _filesystem(self, point: str, mount: CloudBucketMount, store: Store) -> Filesystem:
         return Filesystem(
@@ -121,12 +122,14 @@ class Session:
             if self._closed:
                 return
             self._closed = True
-        failure = self._commit_open_files()
+        owner = self._pid == real.getpid()  # a forked child only puts itself back; the rest is the parent's
+        failure = self._commit_open_files() if owner else None
         with _process.lock:
             _process.sessions.remove(self)
             _reinstall()
-            leaked = [path for mount in self._mounts for path in self._occupancy.release(mount.point)]
-        self._release()
+            leaked = [path for mount in self._mounts for path in self._occupancy.release(mount.point)] if owner else []
+        if owner:
+            self._release()
         if failure is not None:
             raise failure
         self._report(leaked)
@@ -136,13 +139,19 @@ class Session:
         first: OSError | None = None
         for mount in self._mounts:
             for writer in mount.fs.open_writers():
-                log.warning("%s was not closed; committing it now", writer.path)
+                log.warning("%s was not closed; committing it now", writer.display)
                 try:
                     writer.fsync()
                 except OSError as error:
-                    log.error("%s could not be committed: %s", writer.path, error)
+                    log.error("%s could not be committed: %s", writer.display, error)
                     first = first or error
         return first
+
+    def _after_fork(self) -> None:
+        self._budget.after_fork()
+        self._counters.renew_lock()
+        for mount in self._mounts:
+            mount.fs.after_fork()
 
     def _release(self) -> None:
         self._pool.close()
@@ -312,6 +321,7 @@ def _start(
         if not _process.hooked:
             _process.hooked = True
             atexit.register(_at_exit)
+            os.register_at_fork(after_in_child=_after_fork)
     return session
 
 
@@ -412,6 +422,12 @@ def _normal(path: str) -> str:
 
     base = _process.cwd.path or real.getcwd()
     return "/" + posixpath.normpath(posixpath.join(base, path)).lstrip("/")
+
+
+def _after_fork() -> None:
+    _process.lock = threading.RLock()
+    for session in _process.sessions:
+        session._after_fork()
 
 
 def _at_exit() -> None:

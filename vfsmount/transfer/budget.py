@@ -49,8 +49,13 @@ class Budget:
     def release(self, size: int) -> None:
         """Give ``size`` bytes back."""
         with self._changed:
-            self._used -= size
+            self._used = max(0, self._used - size)  # a forked child gives back what its parent took
             self._changed.notify_all()
+
+    def after_fork(self) -> None:
+        """In a forked child: the parent's requests and their bytes are not here."""
+        self._used = 0
+        self._changed = threading.Condition()
 
 
 def container_memory() -> int | None:

@@ -111,3 +111,7 @@ class AttrCache:
         with self._lock:
             for known in [known for known in self._entries if known == path or known.startswith(below)]:
                 self._entries.pop(known, None)
+
+    def renew_lock(self) -> None:
+        """In a forked child: the lock may be held by a thread that is not here."""
+        self._lock = threading.Lock()

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import errno
-import logging
 import os
-from typing import Final, NoReturn
+from typing import Final
 
 from vfsmount.clock import Clock
-from vfsmount.errors import StoreError, from_store, os_error
+from vfsmount.errors import StoreError, from_store
 from vfsmount.model import Attr, Entry
 from vfsmount.store.protocol import PutAttributes, Store
 from vfsmount.transfer.budget import Budget
 from vfsmount.transfer.pool import Submit
+from vfsmount.vfs import policy
 from vfsmount.vfs.attrs import Appearance, AttrCache
 from vfsmount.vfs.listing import Listing
-from vfsmount.vfs.local import LocalState
+from vfsmount.vfs.local import BeingWritten, LocalState
 from vfsmount.vfs.lookup import Lookup
 from vfsmount.vfs.namespace import key_of, parent_of, prefix_of
 from vfsmount.vfs.openfile import OpenFile
-from vfsmount.vfs.opening import Opener
+from vfsmount.vfs.opening import Opener, refuse
 from vfsmount.vfs.options import FsOptions
-
-log = logging.getLogger(__name__)
+from vfsmount.vfs.policy import Node
+from vfsmount.vfs.renaming import Renamer
 
 BLOCK_SIZE: Final = 4096
 """``f_bsize``, bytes."""
@@ -46,6 +45,7 @@ class Filesystem:
         self._appearance = Appearance(options, clock.time_ns())
         self._lookup = Lookup(store, options.key_prefix, self._local, self._cache, self._appearance, submit)
         self._listing = Listing(store, options.key_prefix, self._local, self._lookup, self._appearance)
+        self._renamer = Renamer(store, options, self._node, self._local, self._cache, self._lookup, submit, clock)
         self._opener = Opener(
             store,
             options,
@@ -89,13 +89,7 @@ class Filesystem:
     def mkdir(self, path: str, display: str) -> None:
         """A local directory (``keep_dirs``: a marker, one PUT). Raises EEXIST, ENOENT, ENOTDIR, EROFS."""
         self._lookup.check(path, display)
-        try:
-            self._lookup.attr(path, display, fresh=True)
-        except FileNotFoundError:
-            pass
-        else:
-            raise os_error(errno.EEXIST, display)
-        self._require_writable(display)
+        refuse(policy.mkdir(self._node(path, display)[0], self.options), display)
         self._lookup.require_directory(parent_of(path), display)
         if self.options.keep_dirs:
             key = prefix_of(self.options.key_prefix, path)
@@ -113,19 +107,16 @@ class Filesystem:
         Raises ENOTEMPTY (local things below), EPERM (the bucket has keys below), ENOTDIR, ENOENT, EROFS.
         Source: Mountpoint SEMANTICS, "Directory operations".
         """
-        if not self._lookup.attr(path, display, fresh=True).is_dir:
-            raise os_error(errno.ENOTDIR, display)
-        self._require_writable(display)
-        if self._local.anything_below(path):
-            raise os_error(errno.ENOTEMPTY, display)
+        node, _ = self._node(path, display)
+        refuse(policy.rmdir(node, self.options, local_below=self._local.anything_below(path)), display)
         prefix = prefix_of(self.options.key_prefix, path)
         try:
             page = self.store.list_page(prefix, delimiter=False, limit=2)
-            keys = {meta.key for meta in page.objects}
-            if keys == {prefix} and self.options.keep_dirs:
+            marker = any(meta.key == prefix for meta in page.objects)
+            others = bool(page.prefixes) or any(meta.key != prefix for meta in page.objects)
+            refuse(policy.rmdir_remote(self.options, marker=marker, others=others), display)
+            if marker:
                 self.store.delete(prefix)
-            elif keys or page.prefixes:
-                raise os_error(errno.EPERM, display, hint="the directory exists by keys in the bucket; delete those")
         except StoreError as error:
             raise from_store(error, display) from error
         self._local.remove_directory(path)
@@ -136,13 +127,11 @@ class Filesystem:
 
         Raises EPERM (``allow_delete`` is off, or being written), EISDIR, ENOENT, EROFS.
         """
-        if self._lookup.attr(path, display).is_dir:
-            raise os_error(errno.EISDIR, display)
-        self._require_writable(display)
-        if not self.options.allow_delete:
-            raise os_error(errno.EPERM, display, hint="mounted without allow_delete")
-        if self._local.is_being_written(path):
-            raise os_error(errno.EPERM, display, hint="the file is being written; close it first")
+        refuse(policy.unlink(self._node(path, display, fresh=False)[0], self.options), display)
+        staged = self._local.staged(path)
+        if staged is not None:
+            staged.forget()
+            self._local.drop_staged(path, staged)
         try:
             self.store.delete(key_of(self.options.key_prefix, path))
         except StoreError as error:
@@ -151,64 +140,17 @@ class Filesystem:
         self._cache.drop(path)
 
     def rename(self, source: str, target: str, display: str, display2: str) -> None:
-        """With ``allow_rename``, a file: one server-side copy and one delete besides the look-ups.
+        """With ``allow_rename``: see :class:`~vfsmount.vfs.renaming.Renamer`. Else ENOSYS."""
+        self._renamer.rename(source, target, display, display2)
 
-        Raises ENOSYS (``allow_rename`` is off), EPERM (a directory; being written; no ``allow_delete``), EEXIST (no
-        ``allow_overwrite``), EISDIR, ENOENT, ENOTDIR, EROFS.
-        """
-        attr = self._lookup.attr(source, display, fresh=True)
-        if source == target:
-            return
-        self._require_writable(display, display2)
-        if not self.options.allow_rename:
-            raise os_error(
-                errno.ENOSYS, display, display2, hint="mounted without allow_rename; copy and delete instead"
-            )
-        if attr.is_dir:
-            raise os_error(errno.EPERM, display, display2, hint="directories cannot be renamed")
-        self._lookup.check(target, display2)
-        self._lookup.require_directory(parent_of(target), display2)
-        if self._local.is_being_written(source) or self._local.is_being_written(target):
-            raise os_error(errno.EPERM, display, display2, hint="the file is being written; close it first")
-        if not self.options.allow_delete:
-            raise os_error(errno.EPERM, display, display2, hint="mounted without allow_delete")
-        self._check_target(target, display, display2)
-        prefix = self.options.key_prefix
-        try:
-            self.store.copy(
-                key_of(prefix, source),
-                key_of(prefix, target),
-                if_match=attr.etag,
-                if_none_match=not self.options.allow_overwrite and self.store.traits.conditional_put,
-            )
-            self.store.delete(key_of(prefix, source))
-        except StoreError as error:
-            failed = from_store(error, display)
-            failed.filename2 = display2
-            raise failed from error
-        finally:
-            self._cache.drop(source)
-            self._cache.drop(target)
-        self._local.committed(target)
-        self._local.keep_ancestors(source, self._clock.time_ns())
-
-    def refuse_node(self, path: str, display: str) -> NoReturn:
-        """Links, devices, pipes: EEXIST where something is there (zarr counts on the order), else EPERM."""
-        try:
-            self._lookup.attr(path, display)
-        except FileNotFoundError:
-            self._require_writable(display)
-            raise os_error(errno.EPERM, display, hint="a bucket has no links and no special files") from None
-        raise os_error(errno.EEXIST, display)
+    def refuse_node(self, path: str, display: str) -> None:
+        """Links, devices, pipes: always raises."""
+        refuse(policy.make_node(self._node(path, display, fresh=False)[0], self.options), display)
 
     def set_metadata(self, path: str, display: str, what: str) -> None:
         """chmod and chown: EPERM, or nothing at all with ``metadata_ops="ignore"``; the look-up in both cases."""
         self._lookup.attr(path, display)
-        self._require_writable(display)
-        if self.options.metadata_ops != "ignore":
-            raise os_error(
-                errno.EPERM, display, hint=f'{what} is not supported; metadata_ops="ignore" accepts it unheard'
-            )
+        refuse(policy.metadata(self.options, what), display)
 
     def utime(self, path: str, mtime_ns: int, display: str) -> None:
         """On a file being written: shown until it is committed. Else as :meth:`set_metadata`."""
@@ -219,17 +161,20 @@ class Filesystem:
             self.set_metadata(path, display, "utime")
 
     def truncate(self, path: str, length: int, display: str) -> None:
-        """On a file being written as ``ftruncate``; else EISDIR, ENOENT, EROFS, EPERM."""
+        """On a file being written as ``ftruncate``; on another one only with ``writes="staged"``: a GET and a PUT.
+
+        Raises EISDIR, ENOENT, EROFS, EPERM, EINVAL.
+        """
         writer = self._local.writer(path)
         if writer is not None:
             writer.truncate(length)
             return
-        if length < 0:
-            raise os_error(errno.EINVAL, display)
-        if self._lookup.attr(path, display).is_dir:
-            raise os_error(errno.EISDIR, display)
-        self._require_writable(display)
-        raise os_error(errno.EPERM, display, hint='a committed file cannot be cut; mount with writes="staged" for that')
+        refuse(policy.truncate(self._node(path, display)[0], length, self.options), display)
+        handle = self._opener.open(path, os.O_WRONLY, display)
+        try:
+            handle.truncate(length)
+        finally:
+            handle.close()
 
     def statvfs(self, path: str, display: str) -> os.statvfs_result:
         """Costs what ``stat`` costs."""
@@ -253,24 +198,25 @@ class Filesystem:
         """Forget all answers about ``path`` and below."""
         self._cache.drop_below(path)
 
-    def open_writers(self) -> list[OpenFile]:
+    def open_writers(self) -> list[BeingWritten]:
         """Files being written."""
         return list(self._local.open_writers())
+
+    def after_fork(self) -> None:
+        """In a forked child: what is cached stays, what other threads held is let go."""
+        self._cache.renew_lock()
+        self._local.renew_lock()
 
     def close(self) -> None:
         """Let go of the store."""
         self.store.close()
 
-    def _check_target(self, target: str, display: str, display2: str) -> None:
+    def _node(self, path: str, display: str, *, fresh: bool = True) -> tuple[Node, Attr | None]:
+        """What is at ``path``, MISSING included; costs a look-up. Raises ENOTDIR and what the store answers."""
+        if path and self._local.is_being_written(path):
+            return Node.WRITING, None
         try:
-            existing = self._lookup.attr(target, display2, fresh=True)
+            attr = self._lookup.attr(path, display, fresh=fresh)
         except FileNotFoundError:
-            return
-        if existing.is_dir:
-            raise os_error(errno.EISDIR, display, display2)
-        if not self.options.allow_overwrite:
-            raise os_error(errno.EEXIST, display, display2, hint="mounted without allow_overwrite")
-
-    def _require_writable(self, display: str, display2: str | None = None) -> None:
-        if self.options.read_only:
-            raise os_error(errno.EROFS, display, display2, hint="mounted with read_only")
+            return Node.MISSING, None
+        return (Node.DIRECTORY if attr.is_dir else Node.FILE), attr

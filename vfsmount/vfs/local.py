@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from vfsmount.model import Attr
 from vfsmount.vfs.namespace import ancestors_of, parent_of
+from vfsmount.vfs.staged import StagedNode
 
-if TYPE_CHECKING:
-    from vfsmount.vfs.openfile import OpenFile
+
+class BeingWritten(Protocol):
+    """A file that the bucket does not have yet: a sequential writer, or the node that staged handles share."""
+
+    @property
+    def display(self) -> str:
+        """The absolute path, for messages."""
+
+    def stat(self) -> Attr: ...
+
+    def utime(self, mtime_ns: int) -> None: ...
+
+    def truncate(self, length: int) -> None: ...
+
+    def fsync(self) -> None:
+        """Commit."""
 
 
 class LocalState:
@@ -21,7 +37,7 @@ class LocalState:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._directories: dict[str, int] = {}
-        self._writers: dict[str, OpenFile | None] = {}
+        self._writers: dict[str, BeingWritten | None] = {}
         self._readers: dict[str, int] = {}
 
     def directory(self, path: str) -> int | None:
@@ -52,7 +68,7 @@ class LocalState:
             for ancestor in ancestors_of(path):
                 self._directories.pop(ancestor, None)
 
-    def names_in(self, path: str) -> tuple[dict[str, int], dict[str, OpenFile]]:
+    def names_in(self, path: str) -> tuple[dict[str, int], dict[str, BeingWritten]]:
         """Names directly in ``path``: local directories with their times, and files being written."""
         with self._lock:
             directories = {
@@ -71,7 +87,28 @@ class LocalState:
         with self._lock:
             return any(known.startswith(below) for known in (*self._directories, *self._writers))
 
-    def writer(self, path: str) -> OpenFile | None:
+    def files_below(self, path: str) -> bool:
+        """True where a file is being written below ``path``."""
+        below = f"{path}/"
+        with self._lock:
+            return any(known.startswith(below) for known in self._writers)
+
+    def move_directories(self, source: str, target: str, made_ns: int | None) -> None:
+        """Local directories at and below ``source`` are at ``target`` now; ``target`` itself from ``made_ns`` on."""
+        below = f"{source}/"
+        with self._lock:
+            moved = {
+                target + known[len(source) :]: made
+                for known, made in self._directories.items()
+                if known.startswith(below)
+            }
+            for known in [known for known in self._directories if known == source or known.startswith(below)]:
+                del self._directories[known]
+            self._directories.update(moved)
+            if made_ns is not None:
+                self._directories[target] = made_ns
+
+    def writer(self, path: str) -> BeingWritten | None:
         """The file being written at ``path``."""
         with self._lock:
             return self._writers.get(path)
@@ -92,9 +129,56 @@ class LocalState:
             self._writers[path] = None
             return True
 
-    def set_writer(self, path: str, writer: OpenFile) -> None:
+    def set_writer(self, path: str, writer: BeingWritten) -> None:
         with self._lock:
             self._writers[path] = writer
+
+    def join_staged(self, path: str) -> StagedNode | None:
+        """One more handle of the node at ``path``; None where there is none."""
+        with self._lock:
+            node = self._writers.get(path)
+            if not isinstance(node, StagedNode):
+                return None
+            node.handles += 1
+            return node
+
+    def add_staged(self, path: str, node: StagedNode) -> StagedNode:
+        """The node at ``path`` with one more handle: ``node``, or another thread's that was faster."""
+        with self._lock:
+            found = self._writers.get(path)
+            if not isinstance(found, StagedNode):
+                self._writers[path] = found = node
+            found.handles += 1
+            return found
+
+    def leave_staged(self, node: StagedNode) -> bool:
+        """One handle less; True where it was the last one and the node is gone."""
+        with self._lock:
+            node.handles -= 1
+            if node.handles:
+                return False
+            if self._writers.get(node.path) is node:
+                del self._writers[node.path]
+            return True
+
+    def staged(self, path: str) -> StagedNode | None:
+        """The node at ``path``."""
+        with self._lock:
+            node = self._writers.get(path)
+            return node if isinstance(node, StagedNode) else None
+
+    def drop_staged(self, path: str, node: StagedNode) -> None:
+        """``path`` no longer leads to ``node``, whose handles go on."""
+        with self._lock:
+            if self._writers.get(path) is node:
+                del self._writers[path]
+
+    def move_staged(self, source: str, target: str, node: StagedNode) -> None:
+        """``target`` leads to ``node`` now."""
+        with self._lock:
+            if self._writers.get(source) is node:
+                del self._writers[source]
+            self._writers[target] = node
 
     def end_write(self, path: str) -> None:
         with self._lock:
@@ -116,7 +200,7 @@ class LocalState:
             else:
                 self._readers.pop(path, None)
 
-    def open_writers(self) -> Iterator[OpenFile]:
+    def open_writers(self) -> Iterator[BeingWritten]:
         """A snapshot of the files being written."""
         with self._lock:
             writers = [writer for writer in self._writers.values() if writer is not None]

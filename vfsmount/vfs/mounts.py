@@ -154,8 +154,8 @@ class MountTable:
         self.stat(path)
         raise os_error(errno.EINVAL, path)
 
-    def symlink(self, target: str, path: str) -> NoReturn:
-        """EEXIST before EPERM."""
+    def symlink(self, target: str, path: str) -> None:
+        """Always raises: EEXIST before EPERM."""
         self.mknod(path)
 
     def link(self, source: str, path: str) -> NoReturn:
@@ -174,7 +174,8 @@ class MountTable:
             raise os_error(errno.EXDEV, source, path)
         raise os_error(errno.EPERM, source, path, hint="a bucket has no links")
 
-    def mknod(self, path: str) -> NoReturn:
+    def mknod(self, path: str) -> None:
+        """Always raises."""
         mount, inner = self._target(path)
         mount.fs.refuse_node(inner, path)
 

@@ -72,7 +72,20 @@ class OpenFile(ABC):
     def abandon(self) -> None:  # noqa: B027 - nothing to let go of but in writers
         """In a forked child: let go without a request."""
 
+    def backing(self) -> int | None:
+        """The descriptor of a local file that *is* the content, while this is open; None where there is none.
+
+        It is lent: the caller may duplicate it, and reads and writes through it are reads and writes of this file. The
+        position is not shared.
+        """
+        return None
+
     # -- the same for all --
+
+    def require_owner(self) -> None:
+        """Raise EBADF in a forked child: what it wrote here would reach no bucket, or the bucket twice."""
+        if self.owner_pid != real.getpid():
+            raise self.error(errno.EBADF, "opened by the parent process, which alone can write and commit it")
 
     def error(self, number: int, hint: str | None = None, cause: BaseException | None = None) -> OSError:
         return os_error(number, self.path, hint=hint, cause=cause)

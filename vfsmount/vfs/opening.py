@@ -14,22 +14,20 @@ from vfsmount.store.protocol import GetResult, PutAttributes, Store
 from vfsmount.transfer.budget import Budget
 from vfsmount.transfer.pool import Submit
 from vfsmount.transfer.reader import Reader
+from vfsmount.transfer.spool import SpoolFile
 from vfsmount.transfer.uploader import Condition, Uploader
 from vfsmount.transfer.window import FIRST_REQUEST
+from vfsmount.vfs import policy
 from vfsmount.vfs.attrs import Appearance, AttrCache
 from vfsmount.vfs.local import LocalState
 from vfsmount.vfs.lookup import Lookup
 from vfsmount.vfs.namespace import key_of, parent_of
 from vfsmount.vfs.openfile import DirectoryFile, OpenFile
 from vfsmount.vfs.options import FsOptions
+from vfsmount.vfs.policy import Access, Node
 from vfsmount.vfs.readfile import ReadFile
+from vfsmount.vfs.staged import StagedFile, StagedNode
 from vfsmount.vfs.writefile import WriteFile
-
-O_TMPFILE: Final = getattr(os, "O_TMPFILE", 0)
-O_DIRECTORY: Final = getattr(os, "O_DIRECTORY", 0)
-O_SYNC: Final = getattr(os, "O_SYNC", 0) | getattr(os, "O_DSYNC", 0)
-
-IN_USE: Final = "one writer or many readers: the file is open elsewhere in this process; close that first"
 
 
 class Opener:
@@ -59,34 +57,32 @@ class Opener:
         self._clock: Final = clock
 
     def open(self, path: str, flags: int, display: str) -> OpenFile:
-        """A reader costs one GET with a LIST beside it (the GET alone where a listing showed the file lately), a
-        writer a LIST, and a HEAD where its flags make existence matter, all in one round trip; the PUT comes at close.
+        """A reader costs one GET with a LIST beside it (the GET alone where a listing showed the file lately), a writer
+        a LIST, and a HEAD where its flags make existence matter, all in one round trip; the upload comes at close.
 
         Raises ENOENT, ENOTDIR, EISDIR, EEXIST, EINVAL (O_SYNC, O_DSYNC), EPERM, EROFS, EACCES, ENOTSUP (O_TMPFILE).
         """
-        if O_TMPFILE and flags & O_TMPFILE == O_TMPFILE:
-            raise os_error(errno.ENOTSUP, display)
-        if flags & O_SYNC:
-            raise os_error(errno.EINVAL, display, hint="O_SYNC and O_DSYNC are not supported; use fsync")
-        writing = flags & os.O_ACCMODE != os.O_RDONLY
-        if not path or flags & O_DIRECTORY:
-            return self._open_directory(path, flags, display, writing=writing)
-        if not writing and not flags & (os.O_CREAT | os.O_TRUNC):
+        refuse(policy.open_flags(flags), display)
+        plain = not policy.is_writing(flags) and not flags & (os.O_CREAT | os.O_TRUNC | policy.O_DIRECTORY)
+        if plain and path:
             return self._open_reader(path, flags, display)
-        return self._open_for_change(path, flags, display, writing=writing)
-
-    def _open_directory(self, path: str, flags: int, display: str, *, writing: bool) -> OpenFile:
-        attr = self._lookup.attr(path, display)
-        if not attr.is_dir:
-            raise os_error(errno.ENOTDIR, display)
-        return self._directory(flags, display, attr, writing=writing)
-
-    def _directory(self, flags: int, display: str, attr: Attr, *, writing: bool) -> OpenFile:
-        if flags & os.O_CREAT and flags & os.O_EXCL:
-            raise os_error(errno.EEXIST, display)
-        if writing or flags & (os.O_CREAT | os.O_TRUNC):
-            raise os_error(errno.EISDIR, display)
-        return DirectoryFile(display, flags, attr)
+        self._lookup.check(path, display, missing=not flags & os.O_CREAT)
+        node, attr = self._node(path, flags, display)
+        access = policy.open_access(flags, node, self._options)
+        if isinstance(access, policy.Refusal):
+            if access.number == errno.ENOENT:
+                raise self._lookup.missing(path, display)
+            raise os_error(access.number, display, hint=access.hint)
+        if access is Access.DIRECTORY:
+            return DirectoryFile(display, flags, attr or self._appearance.directory(path))
+        if access is Access.READER:
+            return self._open_reader(path, flags, display)
+        if access is Access.CREATED:
+            self._open_writer(path, flags, display).close()
+            return self._open_reader(path, flags, display)
+        if access is Access.EDITOR:
+            return self._open_editor(path, flags, display, attr)
+        return self._open_writer(path, flags, display)
 
     # -- reading --
 
@@ -94,9 +90,12 @@ class Opener:
         self._lookup.check(path, display, missing=True)
         made = self._local.directory(path)
         if made is not None:
-            return self._directory(flags, display, self._appearance.directory(path, made or None), writing=False)
+            return DirectoryFile(display, flags, self._appearance.directory(path, made or None))
         if not self._local.begin_read(path):
-            raise os_error(errno.EPERM, display, hint=IN_USE)
+            staged = self._local.join_staged(path)
+            if staged is not None:
+                return self._staged_file(display, flags, staged)
+            refuse(policy.IN_USE, display)
         try:
             handle = self._fetch_first(path, flags, display)
         except BaseException:
@@ -136,85 +135,98 @@ class Opener:
 
     # -- writing --
 
-    def _open_for_change(self, path: str, flags: int, display: str, *, writing: bool) -> OpenFile:
-        self._lookup.check(path, display)
-        existing = self._existing(path, flags, display)
-        if existing is not None and existing.is_dir:
-            return self._directory(flags, display, existing, writing=writing)
-        if existing is not None and flags & os.O_CREAT and flags & os.O_EXCL:
-            raise os_error(errno.EEXIST, display)
-        truncating = bool(flags & os.O_TRUNC)
-        if existing is not None and not truncating:
-            if flags & os.O_ACCMODE == os.O_WRONLY:
-                if self._options.read_only:
-                    raise os_error(errno.EROFS, display, hint="mounted with read_only")
-                hint = 'an existing file can only be replaced (mode "w"); mount with writes="staged" to change it'
-                raise os_error(errno.EPERM, display, hint=hint)
-            if writing and self._options.read_only:
-                raise os_error(errno.EROFS, display, hint="mounted with read_only")
-            return self._open_reader(path, flags, display)  # O_RDWR without O_TRUNC opens a reader
-        if existing is None and not flags & os.O_CREAT:
-            raise self._lookup.missing(path, display)
-        if self._options.read_only:
-            raise os_error(errno.EROFS, display, hint="mounted with read_only")
-        if existing is not None and not self._options.allow_overwrite:
-            raise os_error(errno.EPERM, display, hint="mounted without allow_overwrite")
-        if not writing:
-            return self._create_then_read(path, flags, display)
-        return self._open_writer(path, flags, display, existed=existing is not None)
-
-    def _existing(self, path: str, flags: int, display: str) -> Attr | None:
-        """What is at ``path``; where its being a file does not matter, None for a file too and no HEAD for it."""
+    def _node(self, path: str, flags: int, display: str) -> tuple[Node, Attr | None]:
+        """What is at ``path``; MISSING for a file too where it will be replaced whatever it is, and no HEAD for it."""
+        if not path:
+            return Node.DIRECTORY, None
         if self._local.is_being_written(path):
-            if flags & os.O_CREAT and flags & os.O_EXCL:
-                raise os_error(errno.EEXIST, display)
-            raise os_error(errno.EPERM, display, hint=IN_USE)
+            return Node.WRITING, None
         replacing = flags & os.O_TRUNC and flags & os.O_CREAT and not flags & os.O_EXCL
-        if replacing and self._options.allow_overwrite and not self._options.read_only:
-            made = self._local.directory(path)
-            if made is not None:
-                return self._appearance.directory(path, made or None)
-            if self._lookup.is_known_file(path):
-                return None
-            below = self._submit(lambda: self._lookup.has_keys_below(path))
-            try:
-                self._lookup.require_directory(parent_of(path), display)
-            finally:
-                is_directory = self._lookup.outcome(below, display)
-            return self._appearance.directory(path) if is_directory else None
+        if replacing and self._options.allow_overwrite and self._options.writes == "sequential":
+            return self._node_to_replace(path, display)
         try:
-            return self._lookup.attr(path, display, fresh=True)
+            attr = self._lookup.attr(path, display, fresh=True)
         except FileNotFoundError:
             if flags & os.O_CREAT:
                 self._lookup.require_directory(parent_of(path), display)
-            return None
+            return Node.MISSING, None
+        return (Node.DIRECTORY if attr.is_dir else Node.FILE), attr
 
-    def _create_then_read(self, path: str, flags: int, display: str) -> OpenFile:
-        """O_RDONLY with O_CREAT: an empty object, then a reader of it. O_RDONLY with O_TRUNC: refused."""
+    def _node_to_replace(self, path: str, display: str) -> tuple[Node, Attr | None]:
+        made = self._local.directory(path)
+        if made is not None:
+            return Node.DIRECTORY, self._appearance.directory(path, made or None)
+        if self._lookup.is_known_file(path):
+            return Node.FILE, None
+        below = self._submit(lambda: self._lookup.has_keys_below(path))
+        try:
+            self._lookup.require_directory(parent_of(path), display)
+        finally:
+            is_directory = self._lookup.outcome(below, display)
+        return (Node.DIRECTORY if is_directory else Node.MISSING), None
+
+    def _open_editor(self, path: str, flags: int, display: str, attr: Attr | None) -> OpenFile:
+        node = self._local.join_staged(path)
+        if node is None:
+            base = None
+            if attr is not None:
+                key = key_of(self._options.key_prefix, path)
+                base = ObjectMeta(key, attr.size, attr.mtime_ns, attr.etag, attr.storage_class)
+            made = StagedNode(path, display, base, self)
+            node = self._local.add_staged(path, made)
+            if node is not made:
+                made.close()
+        handle = self._staged_file(display, flags, node)
         if flags & os.O_TRUNC:
-            raise os_error(errno.EINVAL, display, hint="O_TRUNC needs a file opened for writing")
-        writer = self._open_writer(path, flags, display, existed=False)
-        writer.close()
-        return self._open_reader(path, flags, display)
+            handle.truncate(0)
+        return handle
 
-    def _open_writer(self, path: str, flags: int, display: str, *, existed: bool) -> OpenFile:
+    def _staged_file(self, display: str, flags: int, node: StagedNode) -> StagedFile:
+        return StagedFile(display, flags, node, lambda: self.released(node))
+
+    # -- what staged nodes ask for --
+
+    def load(self, spool: SpoolFile, base: ObjectMeta) -> None:
+        spool.fill(self._store, base, self._submit)
+
+    def attr(self, path: str, size: int, mtime_ns: int, etag: str | None) -> Attr:
+        return self._appearance.writing(path, size, mtime_ns, etag)
+
+    def now_ns(self) -> int:
+        return self._clock.time_ns()
+
+    def committed(self, path: str, meta: ObjectMeta) -> None:
+        self._local.committed(path)
+        self._cache.drop(path)
+
+    def released(self, node: StagedNode) -> None:
+        if self._local.leave_staged(node):
+            node.close()
+        self._cache.drop(node.path)
+
+    def upload(self, path: str, condition: Condition) -> Uploader:
+        """An upload to the key of ``path``, under ``condition`` where the store can hold it."""
+        if not self._store.traits.conditional_put:
+            condition = Condition()
+        return Uploader(
+            self._store,
+            key_of(self._options.key_prefix, path),
+            attributes=PutAttributes(content_type=content_type(path)),
+            part_size=max(self._options.part_size, self._store.traits.min_part_size),
+            submit=self._submit,
+            budget=self._budget,
+            condition=condition,
+        )
+
+    # -- writing in sequence --
+
+    def _open_writer(self, path: str, flags: int, display: str) -> OpenFile:
         if not self._local.begin_write(path):
-            raise os_error(errno.EPERM, display, hint=IN_USE)
+            refuse(policy.IN_USE, display)
         exclusive = bool(flags & os.O_EXCL) or not self._options.allow_overwrite
-        condition = Condition(if_none_match=exclusive and self._store.traits.conditional_put)
-        key = key_of(self._options.key_prefix, path)
-        attributes = PutAttributes(content_type=content_type(path))
 
         def start() -> Uploader:
-            return Uploader(
-                self._store,
-                key,
-                attributes=attributes,
-                part_size=max(self._options.part_size, self._store.traits.min_part_size),
-                submit=self._submit,
-                budget=self._budget,
-                condition=condition,
-            )
+            return self.upload(path, Condition(if_none_match=exclusive))
 
         opened = self._clock.time_ns()
 
@@ -222,8 +234,7 @@ class Opener:
             return self._appearance.writing(path, size, opened if mtime_ns is None else mtime_ns)
 
         def on_commit(meta: ObjectMeta) -> None:
-            self._local.committed(path)
-            self._cache.drop(path)
+            self.committed(path, meta)
 
         def on_end() -> None:
             self._local.end_write(path)
@@ -236,6 +247,12 @@ class Opener:
             raise
         self._local.set_writer(path, handle)
         return handle
+
+
+def refuse(refusal: policy.Refusal | None, display: str, display2: str | None = None) -> None:
+    """Raise what the policy says, if it says anything."""
+    if refusal is not None:
+        raise os_error(refusal.number, display, display2, hint=refusal.hint)
 
 
 def content_type(path: str) -> str | None:

@@ -47,6 +47,11 @@ class WriteFile(OpenFile):
         self._failure: tuple[int, str | None, StoreError | None] | None = None
         self._mtime_ns: int | None = None
 
+    @property
+    def display(self) -> str:
+        """The path, as messages name it."""
+        return self.path
+
     def stat(self) -> Attr:
         return self._attr_of(self._size(), self._mtime_ns)
 
@@ -90,6 +95,7 @@ class WriteFile(OpenFile):
 
     def fsync(self) -> None:
         """Publish the object; no write is possible afterwards. Raises what the upload failed with."""
+        self.require_owner()
         with self._position_lock:
             if self._state is _State.COMMITTED:
                 return
@@ -124,6 +130,7 @@ class WriteFile(OpenFile):
         self._on_commit(meta)
 
     def _check_alive(self) -> None:
+        self.require_owner()
         if self._state is _State.COMMITTED:
             raise self.error(errno.EIO, "the file was published by fsync; nothing can be written after that")
         if self._failure is not None:

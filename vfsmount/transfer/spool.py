@@ -1,0 +1,130 @@
+"""A nameless local file that holds what is not in the bucket yet."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Final
+
+from vfsmount import real
+from vfsmount.errors import Corrupt
+from vfsmount.model import ObjectMeta
+from vfsmount.store.protocol import GetRange
+from vfsmount.transfer.pool import Submit
+from vfsmount.transfer.window import WIDTH, split
+
+CHUNK: Final = 1 << 20
+"""Bytes copied at a time."""
+
+
+def scratch_directory() -> str:
+    """A directory on the local disk that can be written: the temporary one, unless that is on a mount.
+
+    Raises OSError where there is none.
+    """
+    candidates = [os.environ.get("TMPDIR"), tempfile.tempdir, "/tmp", "/var/tmp", "/dev/shm", real.getcwd()]
+    failure: OSError | None = None
+    for candidate in candidates:
+        if not isinstance(candidate, str) or not candidate:
+            continue
+        try:
+            if real.access(candidate, os.W_OK | os.X_OK):
+                return candidate
+        except OSError as error:
+            failure = error
+    raise failure or FileNotFoundError("no writable local directory for temporary files")
+
+
+class SpoolFile:
+    """Random access to a local file without a name; goes away with its descriptor.
+
+    Thread-safe as the kernel's ``pread`` and ``pwrite`` are. Raises OSError (ENOSPC where the disk is full).
+    """
+
+    __slots__ = ("descriptor",)
+
+    def __init__(self) -> None:
+        path = f"{scratch_directory()}/.vfsmount-{real.getpid()}-{os.urandom(8).hex()}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self.descriptor: int = real.fd_open(path, flags, 0o600)
+        real.unlink(path)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return real.fstat(self.descriptor).st_size
+
+    def read_into(self, offset: int, out: memoryview) -> int:
+        """Fill ``out`` from ``offset``, less only at the end."""
+        data = real.pread(self.descriptor, len(out), offset)
+        out[: len(data)] = data
+        return len(data)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """At most ``size`` bytes from ``offset``."""
+        return real.pread(self.descriptor, size, offset)
+
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Write all of ``data`` at ``offset``."""
+        view = memoryview(data)
+        while view:
+            done = real.pwrite(self.descriptor, view, offset)
+            offset += done
+            view = view[done:]
+
+    def truncate(self, length: int) -> None:
+        real.ftruncate(self.descriptor, length)
+
+    def fill(self, store: GetRange, meta: ObjectMeta, submit: Submit) -> None:
+        """Copy the whole object in, in parallel, pinned to its ETag. Raises StoreError, OSError."""
+
+        def piece(start: int, end: int) -> Callable[[], None]:
+            def copy() -> None:
+                result = store.get_range(meta.key, start, end, if_match=meta.etag)
+                if len(result.data) != end - start:
+                    raise Corrupt(f"got {len(result.data)} bytes for [{start}, {end})", key=meta.key)
+                self.write(start, result.data)
+
+            return copy
+
+        self.truncate(meta.size)
+        waiting: list[Future[None]] = []
+        first: BaseException | None = None
+        for part in split(0, meta.size):
+            if len(waiting) >= WIDTH:
+                first = first or waiting.pop(0).exception()
+            if first is not None:
+                break
+            waiting.append(submit(piece(part.start, part.end)))
+        for future in waiting:
+            first = first or future.exception()
+        if first is not None:
+            raise first
+
+    def rescue(self, name: str) -> str | None:
+        """Keep the content under a name on the local disk, when it can go nowhere else; None where that fails too."""
+        safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)[-100:]
+        try:
+            path = f"{scratch_directory()}/vfsmount-rescued-{os.urandom(4).hex()}-{safe}"
+            with real.open(path, "xb") as copy:
+                offset = 0
+                while block := self.read(offset, CHUNK):
+                    copy.write(block)
+                    offset += len(block)
+        except OSError:
+            return None
+        return path
+
+    def close(self) -> None:
+        """May be called again."""
+        if self.descriptor >= 0:
+            descriptor, self.descriptor = self.descriptor, -1
+            with contextlib.suppress(OSError):
+                real.fd_close(descriptor)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):
+            self.close()

@@ -1,0 +1,271 @@
+"""Files of a ``writes="staged"`` mount that are open for change: any write pattern, through a local spool.
+
+All handles of one file in this process share one :class:`StagedNode`, as they would share an inode. The object is
+uploaded whole when a handle that may write is closed, or on ``fsync``, and only over the version that was opened:
+where another client replaced it meanwhile, ESTALE, and the content is kept on the local disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from vfsmount.errors import AlreadyExists, NotFound, PreconditionFailed, StoreError, from_store, os_error
+from vfsmount.model import Attr, ObjectMeta
+from vfsmount.transfer.spool import CHUNK, SpoolFile
+from vfsmount.transfer.uploader import Condition, Uploader
+from vfsmount.vfs.openfile import OpenFile
+
+
+class StagedHost(Protocol):
+    """What a node needs of its file system."""
+
+    def load(self, spool: SpoolFile, base: ObjectMeta) -> None:
+        """Copy the object into the spool. Raises StoreError."""
+
+    def upload(self, path: str, condition: Condition) -> Uploader:
+        """An upload to the key of ``path``."""
+
+    def attr(self, path: str, size: int, mtime_ns: int, etag: str | None) -> Attr: ...
+
+    def now_ns(self) -> int: ...
+
+    def committed(self, path: str, meta: ObjectMeta) -> None: ...
+
+    def released(self, node: StagedNode) -> None:
+        """The last handle is gone."""
+
+
+class StagedNode:
+    """The local content of one file, and what it has to become in the bucket. Thread-safe."""
+
+    def __init__(self, path: str, display: str, base: ObjectMeta | None, host: StagedHost) -> None:
+        self.path = path
+        """Mount-relative; a rename changes it."""
+        self.display = display
+        self._host: Final = host
+        self._base = base
+        self._spool = SpoolFile()
+        self._loaded = base is None or base.size == 0
+        self._dirty = base is None
+        self._deleted = False
+        self._mtime_ns = host.now_ns() if base is None else base.mtime_ns
+        self._lock = threading.RLock()
+        self.handles = 0
+        """Open file descriptions, readers too; the file system counts them under its own lock."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        with self._lock:
+            return self._spool.size if self._loaded or self._base is None else self._base.size
+
+    @property
+    def dirty(self) -> bool:
+        """True while the bucket does not have what is here."""
+        return self._dirty
+
+    def stat(self) -> Attr:
+        return self._host.attr(
+            self.path, self.size, self._mtime_ns, None if self._dirty or not self._base else self._base.etag
+        )
+
+    def read_into(self, offset: int, out: memoryview) -> int:
+        with self._lock:
+            self._load()
+            return self._spool.read_into(offset, out)
+
+    def read(self, offset: int, size: int) -> bytes:
+        with self._lock:
+            self._load()
+            return self._spool.read(offset, size)
+
+    def write(self, offset: int, data: memoryview) -> int:
+        with self._lock:
+            self._load()
+            self._spool.write(offset, data)
+            self._touch()
+            return len(data)
+
+    def append(self, data: memoryview) -> int:
+        """Write at the end; returns where the end is now."""
+        with self._lock:
+            self._load()
+            self.write(self._spool.size, data)
+            return self._spool.size
+
+    def truncate(self, length: int) -> None:
+        if length < 0:
+            raise self.error(errno.EINVAL)
+        with self._lock:
+            if length == 0:
+                self._loaded = True  # nothing of the object is needed any more
+            else:
+                self._load()
+            self._spool.truncate(length)
+            self._touch()
+
+    def utime(self, mtime_ns: int) -> None:
+        """Shown until the commit; the store then sets its own time."""
+        self._mtime_ns = mtime_ns
+
+    def descriptor(self) -> int:
+        """The spool's own descriptor, for native code; whoever may write through it calls :meth:`mark`."""
+        with self._lock:
+            self._load()
+            return self._spool.descriptor
+
+    def mark(self) -> None:
+        """Native code may have changed the spool."""
+        with self._lock:
+            self._touch()
+
+    def fsync(self) -> None:
+        """Upload what is here if the bucket does not have it; more may be written afterwards.
+
+        Raises ESTALE where another client replaced, made or removed the object, EIO and what else the store answers.
+        """
+        with self._lock:
+            if not self._dirty or self._deleted:
+                return
+            try:
+                meta = self._publish()
+            except StoreError as error:
+                raise self._failed(error) from error
+            self._base = meta
+            self._dirty = False
+            self._mtime_ns = meta.mtime_ns
+        self._host.committed(self.path, meta)
+
+    def forget(self) -> None:
+        """The file is unlinked: open handles go on, and nothing is uploaded."""
+        with self._lock:
+            self._deleted = True
+
+    def move(self, path: str, display: str, base: ObjectMeta | None) -> None:
+        """The file is renamed to where ``base`` was: what is here goes there."""
+        with self._lock:
+            self._load()
+            self.path, self.display, self._base = path, display, base
+            self._dirty = True
+
+    def close(self) -> None:
+        self._spool.close()
+
+    def error(self, number: int, hint: str | None = None, cause: BaseException | None = None) -> OSError:
+        return os_error(number, self.display, hint=hint, cause=cause)
+
+    def _touch(self) -> None:
+        self._dirty = True
+        self._mtime_ns = self._host.now_ns()
+
+    def _load(self) -> None:
+        if self._loaded or self._base is None:
+            return
+        try:
+            self._host.load(self._spool, self._base)
+        except (PreconditionFailed, NotFound) as error:
+            hint = "another client changed the object since it was opened"
+            raise self.error(errno.ESTALE, f"{hint} [{error}]", error) from error
+        except StoreError as error:
+            raise from_store(error, self.display) from error
+        self._loaded = True
+
+    def _publish(self) -> ObjectMeta:
+        if self._base is None:
+            condition = Condition(if_none_match=True)
+        else:
+            condition = Condition(if_match=self._base.etag)
+        upload = self._host.upload(self.path, condition)
+        try:
+            offset = 0
+            while block := self._spool.read(offset, CHUNK):
+                upload.write(block)
+                offset += len(block)
+            return upload.commit()
+        except BaseException:
+            upload.abort()
+            raise
+
+    def _failed(self, error: StoreError) -> OSError:
+        """What was written is not lost: it is kept on the local disk, and the note says where."""
+        kept = self._spool.rescue(self.path.rpartition("/")[2])
+        where = f"; what was written here is kept in {kept}" if kept else ""
+        self._dirty = False
+        if isinstance(error, (PreconditionFailed, AlreadyExists, NotFound)):
+            hint = f"another client changed the object since it was opened{where} [{error}]"
+            return self.error(errno.ESTALE, hint, error)
+        return from_store(error, self.display, hint=f"the upload failed{where}")
+
+
+class StagedFile(OpenFile):
+    """One handle of a :class:`StagedNode`."""
+
+    def __init__(self, path: str, flags: int, node: StagedNode, on_close: Callable[[], None]) -> None:
+        super().__init__(path, flags)
+        access = flags & os.O_ACCMODE
+        self.readable = access != os.O_WRONLY
+        self.writable = access != os.O_RDONLY
+        self.node: Final = node
+        self._on_close = on_close
+
+    def stat(self) -> Attr:
+        return self.node.stat()
+
+    def _size(self) -> int:
+        return self.node.size
+
+    def _read_at(self, offset: int, out: memoryview) -> int:
+        if not self.readable:
+            raise self.error(errno.EBADF)
+        return self.node.read_into(offset, out)
+
+    def _read_all_from(self, offset: int, size: int) -> bytes:
+        if not self.readable:
+            raise self.error(errno.EBADF)
+        left = max(0, self.node.size - offset)
+        return self.node.read(offset, left if size < 0 else min(size, left))
+
+    def _write_at(self, offset: int, data: memoryview) -> int:
+        if not self.writable:
+            raise self.error(errno.EBADF)
+        return self.node.write(offset, data)
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """O_APPEND writes at the end atomically, whatever other handles of this process do."""
+        if not self.flags & os.O_APPEND or not self.writable:
+            return super().write(data)
+        with self._position_lock:
+            view = memoryview(data).cast("B")
+            self._position = self.node.append(view)
+            return len(view)
+
+    def truncate(self, length: int) -> None:
+        if not self.writable:
+            raise self.error(errno.EINVAL)
+        self.node.truncate(length)
+
+    def utime(self, mtime_ns: int) -> None:
+        self.node.utime(mtime_ns)
+
+    def fsync(self) -> None:
+        self.require_owner()
+        self.node.fsync()
+
+    def backing(self) -> int:
+        """The descriptor of the local file that holds the content, for native code; it stays the node's."""
+        if self.writable:
+            self.node.mark()
+        return self.node.descriptor()
+
+    def _finish(self, *, abort: bool) -> None:
+        try:
+            if abort and self.writable:
+                self.node.forget()
+            elif self.writable:
+                self.node.fsync()
+        finally:
+            self._on_close()
