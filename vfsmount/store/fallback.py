@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar, runtime_checkable
 
 from vfsmount import real
-from vfsmount.errors import InvalidKey, NotSupported, StoreError
+from vfsmount.errors import InvalidKey, NotSupported, PreconditionFailed, StoreError
 from vfsmount.model import ListPage, ObjectMeta
 from vfsmount.store.obstore_keys import refusal
 from vfsmount.store.protocol import GetResult, Multipart, PutAttributes, Store, StoreTraits
@@ -145,14 +145,17 @@ class FallbackStore:
 
     def create_multipart(self, key: str, *, attributes: PutAttributes | None = None) -> Multipart:
         upload = self._either("multipart", lambda store: store.create_multipart(key, attributes=attributes))
-        return upload if self._same_etags else _Restated(upload, self._restated)
+        if self._same_etags:
+            return upload
+        return _Restated(upload, self._restated, lambda if_match: self._tag_of_second(key, if_match))
 
     def copy(self, source: str, target: str, *, if_match: str | None = None, if_none_match: bool = False) -> ObjectMeta:
-        return self._restated(
-            self._either(
-                "copy", lambda store: store.copy(source, target, if_match=if_match, if_none_match=if_none_match)
-            )
-        )
+        try:
+            return self._primary.copy(source, target, if_match=if_match, if_none_match=if_none_match)
+        except (InvalidKey, NotSupported) as error:
+            self._learn("copy", error)
+        tag = self._tag_of_second(source, if_match)
+        return self._restated(self._secondary().copy(source, target, if_match=tag, if_none_match=if_none_match))
 
     def delete(self, key: str) -> None:
         self._either("delete", lambda store: store.delete(key))
@@ -167,7 +170,23 @@ class FallbackStore:
         """``meta`` as the store that will be asked about its key tells it."""
         if self._same_etags or refusal(meta.key) is not None:
             return meta
-        return self._primary.head(meta.key)
+        try:
+            return self._primary.head(meta.key)
+        except StoreError as error:  # the write itself is done
+            logger.debug("no ETag for what was written: %s", error)
+            return meta._replace(etag=None)
+
+    def _tag_of_second(self, key: str, if_match: str | None) -> str | None:
+        """The second client's name for the version that the first calls ``if_match``.
+
+        The first is asked last: a replacement in between then fails here, a later one at the service.
+        """
+        if if_match is None or self._same_etags or refusal(key) is not None:
+            return if_match
+        theirs = self._secondary().head(key).etag
+        if self._primary.head(key).etag != if_match:
+            raise PreconditionFailed("the object was replaced", operation="write", bucket=self.bucket, key=key)
+        return theirs
 
     def _either(self, operation: str, verb: Callable[[Store], T]) -> T:
         if operation not in self._settled:
@@ -200,17 +219,23 @@ class FallbackStore:
 class _Restated:
     """An upload by the second client whose result is told by the first."""
 
-    __slots__ = ("_restate", "_upload")
+    __slots__ = ("_restate", "_tag", "_upload")
 
-    def __init__(self, upload: Multipart, restate: Callable[[ObjectMeta], ObjectMeta]) -> None:
+    def __init__(
+        self,
+        upload: Multipart,
+        restate: Callable[[ObjectMeta], ObjectMeta],
+        tag: Callable[[str | None], str | None],
+    ) -> None:
         self._upload = upload
         self._restate = restate
+        self._tag = tag
 
     def put_part(self, number: int, data: bytes | bytearray | memoryview) -> None:
         self._upload.put_part(number, data)
 
     def complete(self, *, if_match: str | None = None, if_none_match: bool = False) -> ObjectMeta:
-        return self._restate(self._upload.complete(if_match=if_match, if_none_match=if_none_match))
+        return self._restate(self._upload.complete(if_match=self._tag(if_match), if_none_match=if_none_match))
 
     def abort(self) -> None:
         self._upload.abort()

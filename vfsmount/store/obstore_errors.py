@@ -11,6 +11,7 @@ from typing import Final
 
 from vfsmount.errors import (
     AlreadyExists,
+    Corrupt,
     InvalidKey,
     NotFound,
     NotSupported,
@@ -24,6 +25,8 @@ from vfsmount.store import aws_errors
 
 NOT_PARTIAL: Final = "NotPartial"
 """``code`` of the NotSupported that stands for a server which answers a ranged GET with 200."""
+SHORT_BODY: Final = "ShortBody"
+"""``code`` of the Corrupt that stands for another range than the one asked for."""
 INVALID_RANGE: Final = "InvalidRange"
 """``code`` of a range that starts at or after the object's end (HTTP 416)."""
 LISTED_KEY: Final = "ListedKey"
@@ -58,6 +61,7 @@ BY_CLASS: Final[dict[str, type[StoreError]]] = {
 _CODE: Final = re.compile(r"<Code>([A-Za-z0-9_.]+)</Code>|\(code: ([A-Za-z0-9_.]+)\)")
 _REQUEST: Final = re.compile(r"<RequestId>([^<]+)</RequestId>", re.IGNORECASE)
 _MESSAGE: Final = re.compile(r"<Message>([^<]+)</Message>")
+_SHORT: Final = re.compile(r"Requested \d+\.\.\d+, got \d+\.\.\d+")
 _STATUS: Final = re.compile(r"non-2xx status code: (\d{3})")
 _REGION: Final = re.compile(r"<Region>([a-z0-9-]+)</Region>")
 _DEBUG: Final = "\n\nDebug source:"
@@ -84,6 +88,8 @@ def _classify(
         return StoreError, INVALID_RANGE
     if code is not None and code in aws_errors.CODES:
         return aws_errors.CODES[code], code
+    if _SHORT.search(text) is not None:
+        return Corrupt, SHORT_BODY
     if "non-partial response" in text:
         return NotSupported, NOT_PARTIAL
     if "InvalidPathError" in names:

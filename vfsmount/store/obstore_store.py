@@ -14,7 +14,15 @@ from vfsmount.errors import Corrupt, InvalidKey, NotFound, NotSupported, Precond
 from vfsmount.model import ListPage, ObjectMeta
 from vfsmount.store import after_fork, obstore_client, region
 from vfsmount.store.obstore_client import Client
-from vfsmount.store.obstore_errors import BARE_400, INVALID_RANGE, LISTED_KEY, WRONG_REGION, region_in, translate
+from vfsmount.store.obstore_errors import (
+    BARE_400,
+    INVALID_RANGE,
+    LISTED_KEY,
+    SHORT_BODY,
+    WRONG_REGION,
+    region_in,
+    translate,
+)
 from vfsmount.store.obstore_keys import check_key
 from vfsmount.store.obstore_listing import PAGE, Lister, mtime_ns
 from vfsmount.store.options import StoreOptions
@@ -93,10 +101,14 @@ class ObstoreStore:
             result = client.api.get(client.reader, key, options=options)
             return GetResult(self._meta(result.meta, key), memoryview(result.bytes()))
 
+        came = "another range"
         for _ in range(SHORT_BODY_ATTEMPTS):
             try:
                 found = self._run("get", key, get)
             except StoreError as error:
+                if error.code == SHORT_BODY:
+                    came = error.detail
+                    continue
                 if error.code != INVALID_RANGE:
                     raise
                 found = self._empty(key, if_match)
@@ -105,8 +117,9 @@ class ObstoreStore:
                 continue  # it grew between the two requests
             if len(found.data) == min(end, found.meta.size) - start:
                 return found
+            came = f"{len(found.data)} bytes"
         raise Corrupt(
-            f"bytes {start} to {end} of {found.meta.size} came back as {len(found.data)}, {SHORT_BODY_ATTEMPTS} times",
+            f"bytes {start} to {end}, asked for {SHORT_BODY_ATTEMPTS} times: {came}",
             operation="get",
             bucket=self._bucket,
             key=key,
