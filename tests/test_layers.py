@@ -1,6 +1,6 @@
 """The order of the layers, held by walking the imports: a package imports what stands left of it, never right.
 
-real errors model clock stats _compat <- store <- transfer <- vfs <- shim <- hooks, children <- config, session
+real errors model clock counters _compat <- store <- transfer <- vfs <- shim <- hooks, children <- config, session
     <- __init__ cli pytest_plugin
 """
 
@@ -15,7 +15,7 @@ import pytest
 
 PACKAGE: Final = Path(__file__).resolve().parent.parent / "vfsmount"
 
-FOUNDATION: Final = frozenset({"real", "errors", "model", "clock", "stats", "_compat", "version"})
+FOUNDATION: Final = frozenset({"real", "errors", "model", "clock", "counters", "_compat", "version"})
 ENTRANCE: Final = frozenset({"__init__", "__main__", "cli", "pytest_plugin", "demo", "contrib"})
 
 # What each part may import, beside itself. Siblings (hooks and children; config and session) are told apart here.

@@ -81,8 +81,13 @@ def test_public_surface_is_the_designed_one_and_sorted() -> None:
     public = [name for name in vfsmount.__all__ if not name.startswith("__")]
     assert public == sorted(SURFACE)
     assert list(vfsmount.__all__) == sorted(vfsmount.__all__)
-    for name in vfsmount.__all__:
-        assert getattr(vfsmount, name) is not None
+
+
+def test_public_names_are_what_they_should_be_whatever_was_imported() -> None:
+    """A module of the package by the same name must not stand in a function's place once it is loaded."""
+    code = "import sys, vfsmount, vfsmount.session, vfsmount.counters; print([callable(getattr(vfsmount, n)) for n in sys.argv[1:]])"
+    finished = run_python("-c", code, *SURFACE)
+    assert finished.stdout.strip() == repr([True] * len(SURFACE)), finished.stderr
 
 
 @pytest.mark.parametrize("name", SURFACE)

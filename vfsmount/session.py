@@ -21,11 +21,11 @@ from vfsmount import config as configuration
 from vfsmount import real
 from vfsmount.clock import SystemClock
 from vfsmount.config import CloudBucketMount
+from vfsmount.counters import By, Counters, Stats
 from vfsmount.errors import StoreError, from_store, os_error
 from vfsmount.real import passthrough as passthrough
 from vfsmount.shim.cwd import VirtualCwd
 from vfsmount.shim.occupancy import Occupancy, OnLeak
-from vfsmount.stats import By, Counters, Stats
 from vfsmount.store.metered import MeteredStore
 from vfsmount.transfer.budget import Budget, default_limit
 from vfsmount.transfer.pool import ThreadPool

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from vfsmount.counters import Counters, Kind
 from vfsmount.model import ListPage, ObjectMeta
-from vfsmount.stats import Counters, Kind
 from vfsmount.store.protocol import GetResult, Multipart, PutAttributes, Store, StoreTraits
 
 

@@ -7,13 +7,14 @@ interpreter's exit, and it does not survive a fork.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Final, Protocol, TypeVar
 
 from vfsmount import real
-from vfsmount.stats import call_site, on_behalf_of
+from vfsmount.counters import call_site, on_behalf_of
 
 T = TypeVar("T")
 
@@ -37,11 +38,11 @@ class ThreadPool:
         self._start_over()
 
     def _start_over(self) -> None:
-        self._pid = real.getpid()
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._closed = False
+        self._pid = real.getpid()
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
         """Queue ``function``. Raises RuntimeError after :meth:`close`."""
@@ -65,16 +66,26 @@ class ThreadPool:
         with self._lock:
             if self._closed:
                 raise RuntimeError("the session is closed")
-            self._queue.put(task)
-            if self._idle > 0:
-                self._idle -= 1
-            elif len(self._threads) < self._limit:
-                thread = threading.Thread(
-                    target=self._work, args=(self._queue,), name=f"vfsmount-{len(self._threads)}", daemon=True
-                )
-                self._threads.append(thread)
-                thread.start()
+            served = self._find_thread()
+            if served:
+                self._queue.put(task)
+        if not served:
+            task()
         return future
+
+    def _find_thread(self) -> bool:
+        """False where there is none and none can be started (out of threads; at exit of Python 3.12.0 and 3.12.1)."""
+        if self._idle > 0:
+            self._idle -= 1
+        elif len(self._threads) < self._limit:
+            name = f"vfsmount-{len(self._threads)}"
+            thread = threading.Thread(target=self._work, args=(self._queue,), name=name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return bool(self._threads)
+            self._threads.append(thread)
+        return True
 
     def _work(self, queue: SimpleQueue[Callable[[], None] | None]) -> None:
         while True:
@@ -98,9 +109,10 @@ class ThreadPool:
             threads = list(self._threads)
             for _ in threads:
                 self._queue.put(None)
+        deadline = time.monotonic() + timeout
         for thread in threads:
             if thread is not threading.current_thread():
-                thread.join(timeout)
+                thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def run_inline(function: Callable[[], T]) -> Future[T]:
