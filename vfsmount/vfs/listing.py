@@ -40,6 +40,8 @@ class Listing:
         Fills the attr cache. Raises ENOENT, ENOTDIR, EACCES, EIO.
         """
         self._lookup.check(path, display, missing=True)
+        if self._lookup.is_known_file(path) and self._local.directory(path) is None:
+            raise os_error(errno.ENOTDIR, display)  # glob and rglob try to list every file that they meet
         files, directories, found = self._remote(path, display)
         local_directories, writers = self._local.names_in(path)
         if not found and path and self._local.directory(path) is None:
