@@ -26,6 +26,8 @@ class Chunk:
     future: Future[bytes | memoryview]
     charged: int
     """Bytes to give back to the budget."""
+    waiting: int = 0
+    """Threads that wait for it; it is not cancelled under them."""
 
 
 class Reader:
@@ -65,7 +67,11 @@ class Reader:
         if offset >= self.meta.size or not out:
             return 0
         chunk = self._chunk_at(offset, len(out))
-        data = self._await(chunk)
+        try:
+            data = self._await(chunk)
+        finally:
+            with self._lock:
+                chunk.waiting -= 1
         skip = offset - chunk.start
         count = min(len(out), len(data) - skip)
         out[:count] = memoryview(data)[skip : skip + count]
@@ -77,8 +83,8 @@ class Reader:
         if start >= end:
             return b""
         pieces: list[bytes | memoryview] = []
+        self._renew_after_fork()
         with self._lock:
-            self._renew_after_fork()
             for chunk in self._chunks:
                 if chunk.start <= start < chunk.end and chunk.future.done() and not chunk.future.exception():
                     pieces.append(memoryview(chunk.future.result())[start - chunk.start : end - chunk.start])
@@ -93,6 +99,7 @@ class Reader:
 
     def close(self) -> None:
         """Forget what was fetched and what is on its way. May be called again."""
+        self._renew_after_fork()
         with self._lock:
             self._closed = True
             self._drop(len(self._chunks))
@@ -109,19 +116,17 @@ class Reader:
             raise
 
     def _renew_after_fork(self) -> None:
-        """In a forked child the parent's requests never arrive: start over, keeping what is complete."""
-        if self._pid != real.getpid():
-            self._pid = real.getpid()
-            kept = [chunk for chunk in self._chunks if chunk.future.done()]
-            self._chunks = deque(kept[:1])
-            if self._chunks:
-                self._window.next = self._chunks[0].end
-
-    def _chunk_at(self, offset: int, wanted: int) -> Chunk:
+        """In a forked child: the parent's requests never arrive, and what its threads hold locked stays so."""
         if self._pid != real.getpid():
             self._lock = threading.Lock()
+            dropped, self._chunks = self._chunks, deque()
+            for chunk in dropped:
+                self._budget.release(chunk.charged)
+            self._pid = real.getpid()
+
+    def _chunk_at(self, offset: int, wanted: int) -> Chunk:
+        self._renew_after_fork()
         with self._lock:
-            self._renew_after_fork()
             if self._closed:
                 raise Corrupt("read after close", key=self.meta.key)
             for index, chunk in enumerate(self._chunks):
@@ -142,7 +147,9 @@ class Reader:
                 if not self._start(part, must=False):
                     self._window.next = part.start
                     break
-            return self._chunks[0]
+            chunk = self._chunks[0]
+            chunk.waiting += 1
+            return chunk
 
     def _take_next(self, wanted: int) -> Range:
         window = self._window
@@ -164,7 +171,8 @@ class Reader:
     def _drop(self, count: int) -> None:
         for _ in range(count):
             chunk = self._chunks.popleft()
-            chunk.future.cancel()
+            if not chunk.waiting:
+                chunk.future.cancel()
             self._budget.release(chunk.charged)
 
     def __del__(self) -> None:

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 WIDTH: Final = 8
 """Parts of one file on their way at most."""
 
-GROW_EVERY: Final = 1000
-"""Parts of one size before the size doubles, so that 10,000 parts of 8 MiB at first reach the 5 TiB limit."""
+GROW_EVERY: Final = 900
+"""Parts of one size before the size doubles, so that 10,000 parts of 5 MiB at first, S3's least, reach its 5 TiB."""
 
 
 class UploadStore(Put, CreateMultipart, Protocol):
@@ -48,6 +48,9 @@ def part_size_at(number: int, base: int, traits: StoreTraits) -> int:
 
 class Uploader:
     """Collects bytes in order and publishes them on :meth:`commit`; used by one thread at a time.
+
+    ``size`` counts every byte taken over at every moment, so that a caller whose ``write`` was interrupted (Ctrl-C) and
+    who repeats it is found out.
 
     A failure in the background is raised by the next call, and again by every later one. After a failure or an
     :meth:`abort` neither an object nor parts are left in the store.
@@ -92,9 +95,9 @@ class Uploader:
                 self._send_part()
                 continue
             piece = view[written : written + room]
+            self.size += len(piece)
             self._buffer += piece
             written += len(piece)
-        self.size += written
         return written
 
     def commit(self) -> ObjectMeta:
@@ -117,13 +120,12 @@ class Uploader:
             self.abort()
             raise
         self._done = True
+        self._upload = None
         self._buffer = bytearray()
         return meta
 
     def abort(self) -> None:
         """Drop everything; never raises. May be called again."""
-        if self._done:
-            return
         self._done = True
         self._buffer = bytearray()
         for future in list(self._in_flight):
@@ -138,6 +140,7 @@ class Uploader:
                 self._upload.abort()
             except StoreError as error:
                 log.warning("an unfinished upload of %s could not be dropped: %s", self.key, error)
+            self._upload = None
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -167,11 +170,11 @@ class Uploader:
             except StoreError as error:
                 self._fail(error)
                 raise
-        data, number, upload = self._buffer, self._number, self._upload
+        while len(self._in_flight) >= WIDTH or not self._reserve(len(self._buffer)):
+            self._collect(all_of_them=False, at_least_one=True)  # may be interrupted: the buffer stays until after it
+        data, number = self._buffer, self._number
         self._buffer, self._number = bytearray(), number + 1
-        while len(self._in_flight) >= WIDTH or not self._reserve(len(data)):
-            self._collect(all_of_them=False, at_least_one=True)
-        future = self._submit(_part(upload, number, data))
+        future = self._submit(_part(self._upload, number, data))
         self._in_flight[future] = len(data)
 
     def _reserve(self, size: int) -> bool:

@@ -96,9 +96,14 @@ class AttrCache:
                 return False, None
 
     def put(self, path: str, attr: Attr | None) -> None:
-        """Remember what was just learnt."""
+        """Remember what was just learnt, or, where it may not be trusted for any time, only forget what was known."""
         with self._lock:
+            self._entries.pop(path, None)  # the cache ignores a value that has expired already, and keeps the old one
             self._entries[path] = attr
+
+    def renew_lock(self) -> None:
+        """In a forked child: the lock may be held by a thread that is not here."""
+        self._lock = threading.Lock()
 
     def drop(self, path: str) -> None:
         """Forget ``path``."""
