@@ -116,10 +116,15 @@ class Server:
                 if error.code == 404:
                     return None
                 raise
+        from botocore.exceptions import ClientError
+
         try:
             body: bytes = self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except self.client.exceptions.NoSuchKey:
-            return None
+        except ClientError as error:
+            # By status: moto's answer for a key with a control character is no XML, so it has no code.
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return None
+            raise
         return body
 
     def attributes(self, bucket: str, key: str) -> dict[str, Any]:

@@ -6,4 +6,29 @@ from typing import Final
 
 from vfsmount.testing.keys import Quirk
 
-WEED: Final[dict[str, Quirk]] = {}
+_SEGMENT: Final = Quirk("SeaweedFS stores a segment as a file name of at most 255 bytes")
+_DOTS: Final = Quirk("SeaweedFS refuses . and .. segments: InvalidRequest")
+
+WEED: Final[dict[str, Quirk]] = {
+    "empty segment": Quirk("SeaweedFS merges slashes", "a/b"),
+    "leading dot segment": _DOTS,
+    "dot segment": _DOTS,
+    "dot-dot segment": _DOTS,
+    "leading dot-dot": _DOTS,
+    "name of a dot": _DOTS,
+    "name of two dots": _DOTS,
+    "marker": Quirk("SeaweedFS keeps a marker as a directory, which has no content", "dir/", drops_body=True),
+    "nested marker": Quirk("as marker", "deep/dir/", drops_body=True),
+    "leading slash": Quirk("SeaweedFS drops a leading slash", "lead"),
+    "only a slash": Quirk("SeaweedFS makes a file of the bucket's name, which nobody can read", "/", lost=True),
+    "double trailing slash": Quirk("slashes merged, then as marker", "twice/", drops_body=True),
+    "backslash": Quirk("SeaweedFS takes a backslash for a slash", "back/slash"),
+    "1,024 bytes": _SEGMENT,
+    "1,024 bytes of two": _SEGMENT,
+}
+
+MOTO: Final[dict[str, Quirk]] = {
+    "newline": Quirk("moto's URL routes do not match a newline: 404"),
+}
+
+GCS: Final[dict[str, Quirk]] = {}

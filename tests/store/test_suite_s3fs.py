@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.servers import Server, s3_options
-from tests.store.quirks import WEED
+from tests.store.quirks import MOTO, WEED
 from tests.store.suites import ServerBucket
 from vfsmount.store.s3fs_store import S3fsStore
 from vfsmount.testing import StoreSuite
@@ -15,6 +15,9 @@ from vfsmount.testing import StoreSuite
 
 @pytest.mark.servers
 class TestS3fsOnMoto(StoreSuite):
+    quirks = MOTO
+    ignored = frozenset({"complete if_match"})
+
     @pytest.fixture
     def raw(self, moto: Server) -> ServerBucket:
         return ServerBucket(moto, moto.new_bucket())

@@ -41,7 +41,17 @@ def meta_from(key: str, fields: Mapping[str, Any], size_field: str = "", *, size
     """An object's metadata from an answer or from one item of a listing."""
     length = fields.get(size_field, 0) if size is None else size
     modified = whole_second_ns(fields.get("LastModified"))
-    return ObjectMeta(key, int(length), modified, fields.get("ETag"), fields.get("StorageClass"))
+    return ObjectMeta(key, int(length), modified, quoted(fields.get("ETag")), storage_class(fields.get("StorageClass")))
+
+
+def storage_class(told: str | None) -> str | None:
+    """None for the standard class: a HEAD of S3 leaves it out, a listing spells it."""
+    return None if told in ("", "STANDARD") else told
+
+
+def quoted(etag: str | None) -> str | None:
+    """The tag as a HEAD spells it; SeaweedFS answers a copy without the quotes."""
+    return etag if etag is None or etag.endswith('"') else f'"{etag}"'
 
 
 def ranged(key: str, answer: Mapping[str, Any], body: bytes, start: int, end: int, *, bucket: str) -> GetResult:

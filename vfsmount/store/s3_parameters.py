@@ -26,14 +26,21 @@ def traits_of(options: StoreOptions) -> StoreTraits:
     if options.provider == "gcs":
         # Google's XML interface takes generations as write conditions, no ETags. Source: Cloud Storage, preconditions.
         return replace(traits, conditional_put=False)
+    if options.provider == "other":
+        # SeaweedFS lists as its directories are sorted: "a/b" before "a b".
+        return replace(traits, ordered_list=False)
     return traits
 
 
-def fits_xml(key: str) -> bool:
-    """True where the body of DeleteObjects carries ``key`` unchanged: XML has no control characters, parsers turn
-    carriage returns into newlines, and some servers trim the text."""
+def fits_delete_objects(key: str) -> bool:
+    """True where the body of DeleteObjects names ``key`` as a path does.
+
+    XML has no control characters, parsers turn carriage returns into newlines, some servers trim the text, and
+    SeaweedFS takes a backslash for a slash in a path only.
+    """
     return key == key.strip() and all(
-        character >= " " and not "\x7f" <= character <= "\x9f" and character not in "\ufffe\uffff" for character in key
+        character >= " " and character != "\\" and not "\x7f" <= character <= "\x9f" and character not in "\ufffe\uffff"
+        for character in key
     )
 
 

@@ -25,8 +25,8 @@ from vfsmount.store import aws_errors
 from vfsmount.store.memory import check_key
 from vfsmount.store.options import StoreOptions
 from vfsmount.store.protocol import GetResult, Multipart, PutAttributes, StoreTraits
-from vfsmount.store.s3_answers import meta_from, ranged, server_time_ns
-from vfsmount.store.s3_parameters import attribute_parameters, extra_parameters, fits_xml, pause, traits_of
+from vfsmount.store.s3_answers import meta_from, quoted, ranged, server_time_ns
+from vfsmount.store.s3_parameters import attribute_parameters, extra_parameters, fits_delete_objects, pause, traits_of
 from vfsmount.store.s3fs_client import S3Client
 from vfsmount.store.s3fs_multipart import S3Upload, copy_in_parts
 
@@ -140,7 +140,7 @@ class S3fsStore:
                 Body=body,
                 **attribute_parameters(attributes),
             )
-            return ObjectMeta(key, len(body), server_time_ns(answer), answer.get("ETag"))
+            return ObjectMeta(key, len(body), server_time_ns(answer), quoted(answer.get("ETag")))
 
         return self.request("put", key, put_object)
 
@@ -184,7 +184,7 @@ class S3fsStore:
         for key in keys:
             check_key(key, operation="delete_many", bucket=self._bucket)
         # Google's S3 interface has no DeleteObjects. Source: Cloud Storage XML API, migration from S3.
-        single = [key for key in keys if self._options.provider == "gcs" or not fits_xml(key)]
+        single = [key for key in keys if self._options.provider == "gcs" or not fits_delete_objects(key)]
         refused = set(single)
         together = [key for key in keys if key not in refused]
 

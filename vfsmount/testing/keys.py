@@ -22,7 +22,11 @@ class Quirk(NamedTuple):
 
     reason: str
     stored_as: str | None = None
-    """The key the object gets instead; None: the put is refused."""
+    """The key that the object gets; None: the put is refused."""
+    drops_body: bool = False
+    """The put succeeds, and the object is empty."""
+    lost: bool = False
+    """The put succeeds, and there is no such object."""
 
 
 _RAW: Final[tuple[tuple[str, str], ...]] = (

@@ -33,8 +33,11 @@ class SuiteFixtures:
     quirks: ClassVar[Mapping[str, Quirk]] = {}
     """What the server does to keys, by the name of the key's case."""
 
+    ignored: ClassVar[frozenset[str]] = frozenset()
+    """Conditions that the server is known to ignore; asserted too. So far: ``complete if_match``, ``copy if_match``."""
+
     many: ClassVar[int] = 25
-    """Objects in the paging tests: enough for several pages, few enough for a slow server."""
+    """Objects that are deleted by one call."""
 
     @pytest.fixture
     def store(self) -> Store:
