@@ -55,8 +55,8 @@ class Lister:
                 raise NotSupported(f"obstore listed {meta.key!r} below {prefix!r}", operation="list", code=UNORDERED)
             if meta.key > after or not after:
                 objects.append(meta)
-        # At the root only the key prefix '/' comes back as ''.
-        prefixes = [path + "/" for path in found["common_prefixes"]]
+        # At the root only the key prefix '/' comes back as ''. obstore sorts without the slash: 'a' before 'a-'.
+        prefixes = sorted(path + "/" for path in found["common_prefixes"])
         if any(not path.startswith(prefix) for path in prefixes):
             raise NotSupported(f"obstore listed a prefix beside {prefix!r}", operation="list", code=UNORDERED)
         if any(after.startswith(path) and after != path for path in prefixes):

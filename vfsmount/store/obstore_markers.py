@@ -33,9 +33,9 @@ def raw_keys(
 ) -> Iterator[ObjectMeta]:
     """``listed`` (in the order it came) with raw keys; ``after`` is the raw key that the listing started behind.
 
-    A path is asked for only where it may be a marker: a zero-byte object, or one that the next key lies below. One or
-    two more questions are put where a page of a bucket's root crosses the place of keys with a leading slash. Not
-    noticed: a marker that holds bytes and has nothing below it.
+    A path is asked for only where it may be a marker: a zero-byte object, or one that the next key lies below. Where a
+    page of a bucket's root crosses the place of keys with a leading slash, the two paths beside it are asked for too.
+    Not noticed: a marker that holds bytes and has nothing below it.
     Raises NotSupported (UNORDERED, TOO_MANY) where the answer is not certain; nothing has been yielded wrongly by then.
     """
     checks = 0
@@ -50,10 +50,11 @@ def raw_keys(
             raise NotSupported(f"obstore listed {path!r} below {prefix!r}", operation="list", code=UNORDERED)
         elif previous and path <= previous:
             key = path + "/"
-        elif at_root and path >= "0":
-            # Keys with a leading slash come first among those that look like this, so one that has none proves all.
-            at_root = False
-            key = _first_at_root(path, oracle)
+        elif at_root and (path >= "0" or following is None or following >= "0"):
+            # Keys with a leading slash lie between those that start below "0" and the others. So where there are any,
+            # the last of the first kind or the first of the second has one.
+            at_root = path < "0"
+            key = _beside_slash(path, oracle)
         elif following is not None and following + "/" <= path + "/":
             key = path
         elif meta.size == 0 or (following is not None and following.startswith(path + "/")):
@@ -71,7 +72,7 @@ def raw_keys(
         yield meta if key is path else meta._replace(key=key)
 
 
-def _first_at_root(path: str, oracle: Oracle) -> str:
+def _beside_slash(path: str, oracle: Oracle) -> str:
     if oracle.is_key(path):
         return path
     if oracle.is_marker(path):
