@@ -50,6 +50,16 @@ another_client: Any = None
 # -- the story
 
 
+def activate() -> vfsmount.Session:
+    return vfsmount.activate(
+        {
+            "/my-mount": CloudBucketMount(BUCKET, endpoint, secret=SECRET),
+            "/cats": CloudBucketMount(BUCKET, endpoint, secret=SECRET, key_prefix="animals/cats/"),
+            "/safe": CloudBucketMount(BUCKET, endpoint, secret=SECRET, read_only=True),
+        }
+    )
+
+
 def list_the_bucket() -> object:
     return os.listdir("/my-mount")
 
@@ -147,7 +157,7 @@ def copy_from_disk_and_back() -> object:
 
 def be_refused_a_rename() -> object:
     try:
-        os.rename("/my-mount/hello.txt", "/my-mount/bye.txt")
+        return os.rename("/my-mount/hello.txt", "/my-mount/bye.txt")
     except OSError as error:
         hint = getattr(error, "__notes__", ["(Python 3.11 and later say here which option would allow it)"])
         return errno.errorcode[error.errno or 0], str(error), *hint
@@ -155,23 +165,20 @@ def be_refused_a_rename() -> object:
 
 def be_refused_a_change_of_mode() -> object:
     try:
-        os.chmod("/my-mount/hello.txt", 0o600)
+        return os.chmod("/my-mount/hello.txt", 0o600)
     except PermissionError as error:
         return errno.errorcode[error.errno or 0], os.stat("/my-mount/hello.txt").st_mode & 0o777 == 0o644
 
 
-def mount_one_path_of_the_bucket() -> object:
-    cats = CloudBucketMount(BUCKET, endpoint, key_prefix="animals/cats/", secret=SECRET)
-    with vfsmount.activate({"/cats": cats}):
-        return os.listdir("/cats"), os.path.ismount("/cats")
+def see_only_one_path_of_the_bucket() -> object:
+    return os.listdir("/cats"), os.path.ismount("/cats")
 
 
-def mount_it_read_only() -> object:
-    with vfsmount.activate({"/safe": CloudBucketMount(BUCKET, endpoint, secret=SECRET, read_only=True)}):
-        try:
-            open("/safe/new.txt", "w")
-        except OSError as error:
-            return errno.errorcode[error.errno or 0], error.filename
+def be_refused_a_file_where_all_is_read_only() -> object:
+    try:
+        return open("/safe/new.txt", "w")
+    except OSError as error:
+        return errno.errorcode[error.errno or 0], error.filename
 
 
 def run_ls() -> object:
@@ -224,14 +231,17 @@ STORY: Final = (
     Step(copy_from_disk_and_back, equals("from the disk")),
     Step(be_refused_a_rename, lambda got: got[0] == "ENOSYS" and "/my-mount/hello.txt" in got[1] and bool(got[2])),
     Step(be_refused_a_change_of_mode, equals(("EPERM", True))),
-    Step(mount_one_path_of_the_bucket, equals((["lion.json", "tiger.json"], True))),
-    Step(mount_it_read_only, equals(("EROFS", "/safe/new.txt"))),
+    Step(see_only_one_path_of_the_bucket, equals((["lion.json", "tiger.json"], True))),
+    Step(be_refused_a_file_where_all_is_read_only, equals(("EROFS", "/safe/new.txt"))),
     Step(run_ls, lists([*NAMES, "results"])),
     Step(remove_what_was_made, equals(NAMES)),
 )
 
 
 # -- the stage
+
+
+TITLE_WIDTH: Final = 48
 
 
 class Wrong(Exception):
@@ -293,16 +303,11 @@ def source_of(function: Callable[[], object]) -> str:
     return textwrap.dedent("\n".join(lines)).strip()
 
 
-def requests_made() -> int:
-    """How many requests all mounts have sent so far."""
-    return vfsmount.stats().requests
-
-
 def title_of(function: Callable[[], object]) -> str:
     return function.__name__.replace("_", " ").capitalize().replace("csv", "CSV").replace("json", "JSON")
 
 
-def tell(number: int, step: Step, source: str, out: TextIO) -> None:
+def tell(number: int, step: Step, source: str, session: vfsmount.Session, out: TextIO) -> None:
     """Run one step and print it. Raises: Wrong."""
     title = f"{number:2}. {title_of(step.function)}"
     if step.needs:
@@ -311,12 +316,12 @@ def tell(number: int, step: Step, source: str, out: TextIO) -> None:
         except ImportError:
             print(f"{title}: left out, {step.needs} is not installed\n", file=out)
             return
-    requests = requests_made()
+    requests = session.stats().total.requests
     started = time.perf_counter()
     got = step.function()
     milliseconds = (time.perf_counter() - started) * 1000
-    requests = requests_made() - requests
-    print(f"{title:<56}{milliseconds:8.1f} ms {requests:4} request{'s' if requests != 1 else ''}", file=out)
+    requests = session.stats().total.requests - requests
+    print(f"{title:<{TITLE_WIDTH}}{milliseconds:8.1f} ms {requests:4} request{'s' * (requests != 1)}", file=out)
     print(textwrap.indent(source, "        "), file=out)
     shown = textwrap.indent(f"\n{got}", "        ") if isinstance(got, str) and got.count("\n") > 1 else repr(got)
     print(f"    ->  {shown}\n", file=out)
@@ -328,7 +333,7 @@ def run(out: TextIO = sys.stdout) -> None:
     """The whole demo. Raises: Wrong where anything is not as it should be."""
     global endpoint, another_client
     began = time.perf_counter()
-    sources = [source_of(step.function) for step in STORY]
+    source, sources = source_of(activate), [source_of(step.function) for step in STORY]
     was_there = os.path.exists("/my-mount")
     with s3_server() as endpoint:
         another_client = new_client(endpoint)
@@ -338,16 +343,13 @@ def run(out: TextIO = sys.stdout) -> None:
         print(f"An S3 server runs at {endpoint}; its bucket {BUCKET!r} has {len(BEFORE)} objects.\n", file=out)
 
         started = time.perf_counter()
-        with vfsmount.activate({"/my-mount": CloudBucketMount(BUCKET, endpoint, secret=SECRET)}):
+        with activate() as session:
             milliseconds = (time.perf_counter() - started) * 1000
-            print(f"{' 0. Activate':<56}{milliseconds:8.1f} ms {requests_made():4} request(s)", file=out)
-            print(
-                '        vfsmount.activate({"/my-mount": CloudBucketMount(BUCKET, endpoint, secret=SECRET)})\n',
-                file=out,
-            )
-            for number, (step, source) in enumerate(zip(STORY, sources, strict=True), 1):
-                tell(number, step, source, out)
-            total = requests_made()
+            print(f"{' 0. Activate':<{TITLE_WIDTH}}{milliseconds:8.1f} ms", file=out)
+            print(f"{textwrap.indent(source, ' ' * 8)}\n", file=out)
+            for number, (step, body) in enumerate(zip(STORY, sources, strict=True), start=1):
+                tell(number, step, body, session, out)
+            usage = session.stats()
 
         if os.path.exists("/my-mount") != was_there or vfsmount.is_active():
             raise Wrong("something of the mount is left on this machine")
@@ -356,7 +358,12 @@ def run(out: TextIO = sys.stdout) -> None:
         if another_client.list_multipart_uploads(Bucket=BUCKET).get("Uploads"):
             raise Wrong("an unfinished upload is left in the bucket")
     seconds = time.perf_counter() - began
-    print(f"All {len(STORY)} steps gave what they should, in {seconds:.1f} s and {total} requests.", file=out)
+    by_kind = ", ".join(f"{kind} {part.requests}" for kind, part in usage.items())
+    print(
+        f"All {len(STORY)} steps gave what they should, in {seconds:.1f} s and {usage.total.requests} requests",
+        file=out,
+    )
+    print(f"({by_kind}).", file=out)
     print("The bucket is as it was, and nothing is left on this machine.", file=out)
 
 
