@@ -43,6 +43,7 @@ PRICE: Final[dict[str, float]] = {
 """US dollars a request: S3 Standard in us-east-1. An estimate for other stores and regions, and without transfer."""
 
 _OURS: Final = str(PurePath(__file__).parent) + "/"
+_STDLIB: Final = str(PurePath(threading.__file__).parent) + "/"
 _site = threading.local()
 
 
@@ -136,7 +137,7 @@ def call_site() -> str:
     while frame is not None:
         name = frame.f_code.co_filename
         if not name.startswith((_OURS, "<frozen ")):
-            if not name.startswith(_stdlib()) or "site-packages" in name:
+            if not name.startswith(_STDLIB) or "site-packages" in name:
                 return f"{name}:{frame.f_lineno}"
             outermost = outermost or f"{name}:{frame.f_lineno}"
         frame = frame.f_back
@@ -146,12 +147,9 @@ def call_site() -> str:
 @contextlib.contextmanager
 def on_behalf_of(site: str) -> Iterator[None]:
     """Requests made inside count for ``site``."""
+    before = getattr(_site, "value", None)
     _site.value = site
     try:
         yield
     finally:
-        _site.value = None
-
-
-def _stdlib() -> str:
-    return str(PurePath(threading.__file__).parent)
+        _site.value = before

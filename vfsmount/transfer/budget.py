@@ -46,10 +46,6 @@ class Budget:
                 self._changed.wait()
             self._used += size
 
-    def renew_lock(self) -> None:
-        """In a forked child: the lock may be held by a thread that is not here."""
-        self._changed = threading.Condition()
-
     def release(self, size: int) -> None:
         """Give ``size`` bytes back."""
         with self._changed:

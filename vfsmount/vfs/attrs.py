@@ -101,10 +101,6 @@ class AttrCache:
             self._entries.pop(path, None)  # the cache ignores a value that has expired already, and keeps the old one
             self._entries[path] = attr
 
-    def renew_lock(self) -> None:
-        """In a forked child: the lock may be held by a thread that is not here."""
-        self._lock = threading.Lock()
-
     def drop(self, path: str) -> None:
         """Forget ``path``."""
         with self._lock:

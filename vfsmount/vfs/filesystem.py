@@ -89,16 +89,18 @@ class Filesystem:
     def mkdir(self, path: str, display: str) -> None:
         """A local directory (``keep_dirs``: a marker, one PUT). Raises EEXIST, ENOENT, ENOTDIR, EROFS."""
         self._lookup.check(path, display)
-        refuse(policy.mkdir(self._node(path, display)[0], self.options), display)
-        self._lookup.require_directory(parent_of(path), display)
+        node, _ = self._node(path, display)
+        if node is Node.MISSING:
+            self._lookup.require_directory(parent_of(path), display)
+        refuse(policy.mkdir(node, self.options), display)
         if self.options.keep_dirs:
             key = prefix_of(self.options.key_prefix, path)
             try:
                 self.store.put(key, b"", attributes=PutAttributes(content_type="application/x-directory"))
             except StoreError as error:
                 raise from_store(error, display) from error
-        else:
-            self._local.add_directory(path, self._clock.time_ns())
+        elif not self._local.add_directory(path, self._clock.time_ns()):
+            raise os_error(errno.EEXIST, display)
         self._cache.drop(path)
 
     def rmdir(self, path: str, display: str) -> None:

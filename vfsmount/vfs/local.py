@@ -48,9 +48,13 @@ class LocalState:
                 return 0
             return made
 
-    def add_directory(self, path: str, made_ns: int) -> None:
+    def add_directory(self, path: str, made_ns: int) -> bool:
+        """False where it is there already: of two threads that make it, one succeeds."""
         with self._lock:
+            if path in self._directories:
+                return False
             self._directories[path] = made_ns
+            return True
 
     def remove_directory(self, path: str) -> None:
         with self._lock:

@@ -86,11 +86,12 @@ class MountTable:
     def stat(self, path: str) -> Attr:
         mount, inner = self._target(path)
         try:
-            return mount.fs.stat(inner, path)
+            attr = mount.fs.stat(inner, path)
         except FileNotFoundError:
             if path in self._below:
                 return self.synthetic_attr(path)
             raise
+        return attr if attr.is_dir or path not in self._below else self.synthetic_attr(path)
 
     def scandir(self, path: str) -> list[Entry]:
         mount, inner = self._target(path)
@@ -99,7 +100,7 @@ class MountTable:
             return mount.fs.scandir(inner, path)
         try:
             entries = {entry.name: entry for entry in mount.fs.scandir(inner, path)}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             entries = {}
         for name in added:
             entries[name] = Entry(name, self.stat(f"{path}/{name}"))
@@ -108,12 +109,13 @@ class MountTable:
     def open(self, path: str, flags: int, mode: int = 0o666) -> OpenFile:
         """``mode`` is not used: modes are set for the whole mount."""
         mount, inner = self._target(path)
-        try:
-            return mount.fs.open(inner, flags, path)
-        except FileNotFoundError:
-            if path in self._below and not flags & os.O_CREAT:
-                return DirectoryFile(path, flags, self.synthetic_attr(path))
-            raise
+        if path in self._below:  # a directory whatever the bucket has there, or the mounts below could not be reached
+            if flags & os.O_CREAT and flags & os.O_EXCL:
+                raise os_error(errno.EEXIST, path)
+            if flags & (os.O_ACCMODE | os.O_CREAT | os.O_TRUNC):
+                raise os_error(errno.EISDIR, path)
+            return DirectoryFile(path, flags, self.stat(path))
+        return mount.fs.open(inner, flags, path)
 
     def access(self, path: str, mode: int) -> bool:
         mount, inner = self._target(path)
@@ -137,6 +139,8 @@ class MountTable:
         mount.fs.rmdir(inner, path)
 
     def unlink(self, path: str) -> None:
+        if path in self._below:
+            raise os_error(errno.EISDIR, path)
         mount, inner = self._target(path)
         mount.fs.unlink(inner, path)
 

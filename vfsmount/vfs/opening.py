@@ -221,9 +221,10 @@ class Opener:
     # -- writing in sequence --
 
     def _open_writer(self, path: str, flags: int, display: str) -> OpenFile:
-        if not self._local.begin_write(path):
-            refuse(policy.IN_USE, display)
-        exclusive = bool(flags & os.O_EXCL) or not self._options.allow_overwrite
+        creating = bool(flags & os.O_CREAT and flags & os.O_EXCL)
+        if not self._local.begin_write(path):  # another thread was faster
+            refuse(policy.Refusal(errno.EEXIST) if creating else policy.IN_USE, display)
+        exclusive = creating or not self._options.allow_overwrite
 
         def start() -> Uploader:
             return self.upload(path, Condition(if_none_match=exclusive))
