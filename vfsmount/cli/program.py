@@ -108,14 +108,14 @@ def run_program(program: Program) -> None:
 def _run_script(path: str, main: ModuleType) -> None:
     import pkgutil
 
-    if pkgutil.get_importer(path) is not None:  # a directory or zip file with a __main__ in it
-        _set_path(path)
+    full = os.path.join(os.getcwd(), path)  # not normalised, as the interpreter's own
+    if pkgutil.get_importer(full) is not None:  # a directory or zip file with a __main__ in it
+        _set_path(full)
         _run_module("__main__", alter_argv=False)
         return
     _set_path(os.path.dirname(os.path.realpath(path)))
-    full = path if os.path.isabs(path) else os.path.join(os.getcwd(), path.removeprefix("./"))
     try:
-        code = _code_of(path, full)
+        code = _code_of(full)
     except OSError as error:
         complain(f"can't open file {full!r}: [Errno {error.errno}] {error.strerror}")
         raise SystemExit(EXIT_USAGE) from None
@@ -124,17 +124,17 @@ def _run_script(path: str, main: ModuleType) -> None:
     exec(code, vars(main))
 
 
-def _code_of(path: str, full: str) -> CodeType:
+def _code_of(path: str) -> CodeType:
     import io
     import pkgutil
 
-    with io.open_code(os.path.abspath(path)) as file:
+    with io.open_code(path) as file:
         # Compiled code is told by its magic number, not by its name.
         code: CodeType | None = pkgutil.read_code(file)
         if code is not None:
             return code
         file.seek(0)
-        return compile(file.read(), full, "exec", dont_inherit=True)
+        return compile(file.read(), path, "exec", dont_inherit=True)
 
 
 def _run_module(name: str, *, alter_argv: bool) -> None:
