@@ -119,9 +119,7 @@ class Reader:
         """In a forked child: the parent's requests never arrive, and what its threads hold locked stays so."""
         if self._pid != real.getpid():
             self._lock = threading.Lock()
-            dropped, self._chunks = self._chunks, deque()
-            for chunk in dropped:
-                self._budget.release(chunk.charged)
+            self._chunks = deque()  # the budget has started over too
             self._pid = real.getpid()
 
     def _chunk_at(self, offset: int, wanted: int) -> Chunk:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Final
 
@@ -100,7 +101,7 @@ class Filesystem:
             except StoreError as error:
                 raise from_store(error, display) from error
         elif not self._local.add_directory(path, self._clock.time_ns()):
-            raise os_error(errno.EEXIST, display)
+            refuse(policy.Refusal(errno.EEXIST), display)
         self._cache.drop(path)
 
     def rmdir(self, path: str, display: str) -> None:
