@@ -166,7 +166,7 @@ def _run_child(command: Sequence[str], session: Session) -> int:
         complain(f"{command[0]}: command not found")
         code = EXIT_NOT_FOUND
     except OSError as error:
-        complain(f"{command[0]}: {error.strerror}")
+        complain(_describe(error))
         code = EXIT_NOT_EXECUTABLE
     try:
         session.close()
