@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import posixpath
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -133,6 +134,7 @@ class _Planning:
         self._table = table
         self._router = router
         self._names = False
+        self._start: str | None = None
 
     def plan(self, command: Command, directory: str | None) -> StagedPlan:
         for name in self._planner._environment(command.env) if command.env is not None else ():
@@ -144,6 +146,7 @@ class _Planning:
         executable = None if command.shell or command.executable is None else self._program(command.executable)
         cwd = command.cwd
         if directory is not None:
+            self._start = directory
             cwd = self._start_in(directory, argv)
         if is_shell(argv):
             staged = [*argv[:2], self._line(argv[2]), *(self._argument(text, Use(Kind.OTHER)) for text in argv[3:])]
@@ -194,17 +197,25 @@ class _Planning:
         return f"{option}={self._placed(target, use, value)}"
 
     def _relative(self, text: str, use: Use) -> str:
-        """A name relative to the directory that the program starts in, which is staged if it is mounted."""
-        target = self._exact(text) if not text.startswith("-") else None
+        """A name relative to the directory that the program starts in; it stays as it is where that directory is staged."""
+        target = None
+        if not text.startswith("-"):
+            target = self._exact(text) if self._start is None else self._below_start(text)
         if target is None:
             if self._planner.mentions(text) and use.kind is not Kind.IGNORING:
                 raise os_error(errno.ENOTSUP, text, hint=_INSIDE)
             return text
         attr = self._attr(target)
         if attr is None:  # a word that is no path, or an output, which is found afterwards
+            if self._start is None and use.kind is Kind.OTHER:
+                raise os_error(errno.ENOTSUP, text, hint=f"it does not exist, so it may be an output: {_OUTPUT}")
             return text
         placed = self._place(target, attr, use)
-        return text if self._planner._cwd.path is not None else placed
+        return text if self._start is not None else placed
+
+    def _below_start(self, text: str) -> str | None:
+        target = posixpath.normpath(posixpath.join(self._start or "/", text))
+        return target if self._table.covers(target) else None
 
     def _exact(self, text: str) -> str | None:
         return _routed(self._router, text) if self._router.needle in text else None

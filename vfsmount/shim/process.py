@@ -135,7 +135,7 @@ def _popen(context: ShimContext) -> Iterator[_Function]:
         plan = _planned(
             context, Command(args, bool(given.get("shell")), given.get("executable"), given.get("cwd"), given.get("env"))
         )
-        entries = _ours(fds, given) if fds else []
+        entries = _ours(fds, given)
         if plan is None and not entries:
             start(self, args, *rest, **options)
             return
@@ -170,12 +170,18 @@ def _popen(context: ShimContext) -> Iterator[_Function]:
 
 def _collected(child: _Child, pid: int, orphans: list[_Child]) -> None:
     """The Popen object is gone; asyncio, for one, never calls its ``wait``."""
+    if _is_alive(pid):
+        orphans.append(child)
+    else:
+        child.finish_logged()
+
+
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except OSError:
-        child.finish_logged()
-    else:
-        orphans.append(child)
+        return False
+    return True
 
 
 def _finish(popen: Any) -> None:
@@ -221,13 +227,13 @@ def _concerned(context: ShimContext, command: Command) -> bool:
 
 
 def _spawns(context: ShimContext) -> Iterator[_Function]:
-    running: list[Any] = []  # started with P_NOWAIT: nobody else holds them
+    running: list[tuple[_Child, int]] = []  # started with P_NOWAIT: nobody else holds them
     for name in ("spawnv", "spawnve", "spawnvp", "spawnvpe"):
         if hasattr(os, name):
             yield _spawn(context, name, running)
 
 
-def _spawn(context: ShimContext, name: str, running: list[Any]) -> _Function:
+def _spawn(context: ShimContext, name: str, running: list[tuple[_Child, int]]) -> _Function:
     """``spawnl`` and its like are Python and end here."""
     original = getattr(os, name)
 
@@ -240,7 +246,12 @@ def _spawn(context: ShimContext, name: str, running: list[Any]) -> _Function:
         child = subprocess.Popen(command.argv, env=command.env)  # type: ignore[call-overload]
         if mode == os.P_WAIT:
             return int(child.wait())
-        running.append(child)
+        ended = [each for each in running if not _is_alive(each[1])]
+        for each in ended:
+            running.remove(each)
+            each[0].finish_logged()
+        running.append((child.__dict__.pop(_ATTRIBUTE), child.pid))
+        child.returncode = 0  # the caller waits for it by its number
         return int(child.pid)
 
     spawn.__name__ = name

@@ -1,0 +1,46 @@
+"""A session over a bucket in memory, with its children served by staging."""
+
+from __future__ import annotations
+
+import glob
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from vfsmount import CloudBucketMount
+from vfsmount.session import Session, activate_stores
+from vfsmount.store.memory import MemoryStore
+
+SEED = {"a.txt": b"alpha\n", "big.bin": bytes(1_000_000), "dir/b c.txt": b"beta\n", "dir/sub/c.txt": b"gamma\n"}
+
+
+@dataclass
+class Served:
+    """The session and the store behind ``/my-mount``."""
+
+    session: Session
+    store: MemoryStore
+
+    def stored(self, key: str) -> bytes:
+        return self.store.get_range(key, 0, 1 << 30).data
+
+    def keys(self) -> list[str]:
+        return sorted(meta.key for meta in self.store.list_page("", delimiter=False).objects)
+
+
+def stages() -> set[str]:
+    return set(glob.glob(os.path.join(tempfile.gettempdir(), "vfsmount-*")))
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    store = MemoryStore()
+    for key, data in SEED.items():
+        store.put(key, data)
+    before = stages()
+    with activate_stores({"/my-mount": (CloudBucketMount("bucket"), store)}) as session:
+        yield Served(session, store)
+        assert stages() <= before

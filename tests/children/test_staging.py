@@ -1,0 +1,272 @@
+"""Child programs see mounted paths through local copies, and what cannot be so is refused before they start."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.children.conftest import SEED, Served, stages
+from vfsmount.children import stage
+
+
+def output(*argv: Any, **options: Any) -> str:
+    return subprocess.run(argv, capture_output=True, text=True, check=True, **options).stdout
+
+
+def refused(*arguments: Any, **options: Any) -> OSError:
+    before = stages()
+    with pytest.raises(OSError) as caught:
+        subprocess.run(*arguments, **options)
+    assert stages() == before
+    return caught.value
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_read_by_its_path(served: Served) -> None:
+    assert output("cat", "/my-mount/a.txt") == "alpha\n"
+    assert output("cat", "/my-mount/a.txt", "/my-mount/dir/b c.txt") == "alpha\nbeta\n"
+    digest = hashlib.sha256(SEED["big.bin"]).hexdigest()
+    assert output("sha256sum", "/my-mount/big.bin") == f"{digest}  /my-mount/big.bin\n"
+    assert output("cat", Path("/my-mount/a.txt")) == "alpha\n"
+    assert output(b"cat", b"/my-mount/a.txt") == "alpha\n"
+
+
+def test_an_option_with_a_path_is_served(served: Served) -> None:
+    assert output("dd", "if=/my-mount/a.txt", "status=none") == "alpha\n"
+
+
+def test_the_caller_sees_its_own_arguments(served: Served) -> None:
+    with subprocess.Popen(["cat", "/my-mount/a.txt"], stdout=subprocess.PIPE) as child:
+        assert child.communicate()[0] == b"alpha\n"
+    assert child.args == ["cat", "/my-mount/a.txt"]
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        subprocess.run(["grep", "nothing", "/my-mount/a.txt"], check=True)
+    assert caught.value.cmd == ["grep", "nothing", "/my-mount/a.txt"]
+    assert caught.value.returncode == 1
+
+
+def test_stages_are_gone_when_the_child_ends(served: Served) -> None:
+    before = stages()
+    child = subprocess.Popen(["cat", "/my-mount/a.txt"], stdout=subprocess.PIPE)
+    assert stages() > before
+    assert child.stdout is not None
+    child.stdout.read()
+    child.wait()
+    child.stdout.close()
+    assert stages() == before
+
+
+def test_a_program_that_cannot_start_leaves_nothing(served: Served) -> None:
+    error = refused(["/no/such/program", "/my-mount/a.txt"])
+    assert error.errno == errno.ENOENT
+
+
+# Directories ----------------------------------------------------------------------------------------------------------
+
+
+def test_ls_shows_the_listing(served: Served) -> None:
+    assert output("ls", "/my-mount").split("\n") == ["a.txt", "big.bin", "dir", ""]
+    long = output("ls", "-l", "/my-mount").split("\n")
+    assert long[1].split()[0] == "-rw-r--r--"
+    assert long[1].split()[4] == "6"
+    assert long[2].split()[4] == "1000000"
+    assert long[3].startswith("drwxr-xr-x")
+    assert output("ls", "-l", "--time-style=+%s", "/my-mount/a.txt").split()[5] == str(
+        int(os.stat("/my-mount/a.txt").st_mtime)
+    )
+
+
+def test_programs_that_print_names_print_the_mounted_ones(served: Served) -> None:
+    assert output("ls", "-d", "/my-mount/dir") == "/my-mount/dir\n"
+    assert output("ls", "/my-mount/dir/sub", "/my-mount/a.txt") == "/my-mount/a.txt\n\n/my-mount/dir/sub:\nc.txt\n"
+    assert sorted(output("find", "/my-mount", "-name", "*.txt").split("\n")) == [
+        "",
+        "/my-mount/a.txt",
+        "/my-mount/dir/b c.txt",
+        "/my-mount/dir/sub/c.txt",
+    ]
+    assert output("ls", "-R", "/my-mount/dir") == "/my-mount/dir:\nb c.txt\nsub\n\n/my-mount/dir/sub:\nc.txt\n"
+    assert output("stat", "-c", "%n %s", "/my-mount/big.bin") == "/my-mount/big.bin 1000000\n"
+    assert output("wc", "-c", "/my-mount/a.txt") == "6 /my-mount/a.txt\n"
+
+
+def test_du_counts_what_is_there(served: Served) -> None:
+    size = int(output("du", "-sb", "/my-mount").split()[0])
+    assert 1_000_000 < size < 1_050_000
+
+
+def test_tests_and_missing_names(served: Served) -> None:
+    assert subprocess.run(["test", "-d", "/my-mount/dir"]).returncode == 0
+    assert subprocess.run(["test", "-e", "/my-mount/none"]).returncode == 1
+    assert subprocess.run(["[", "-f", "/my-mount/a.txt", "]"]).returncode == 0
+    missing = subprocess.run(["ls", "/my-mount/none"], capture_output=True, text=True)
+    assert missing.returncode == 2
+    assert "No such file" in missing.stderr
+
+
+def test_a_directory_for_any_program_is_copied_whole(served: Served) -> None:
+    assert output("grep", "-rh", "gamma", "/my-mount/dir") == "gamma\n"
+    code = "import os, sys; print(sorted(open(e.path).read() for e in os.scandir(sys.argv[1]) if e.is_file()))"
+    assert output(sys.executable, "-c", code, "/my-mount/dir") == "['beta\\n']\n"
+
+
+def test_a_directory_too_big_to_copy_is_refused(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "MAX_COPIED_BYTES", 1000)
+    error = refused(["tar", "-cf", "-", "/my-mount"])
+    assert (error.errno, error.filename) == (errno.ENOTSUP, "/my-mount")
+    monkeypatch.setattr(stage, "MAX_LISTED", 2)
+    assert refused(["ls", "/my-mount"]).errno == errno.ENOTSUP
+
+
+# What would be written ------------------------------------------------------------------------------------------------
+
+
+def test_outputs_are_refused(served: Served) -> None:
+    for argv in (["cp", "/etc/hostname", "/my-mount/new"], ["mkdir", "/my-mount/new"], ["touch", "/my-mount/new"]):
+        error = refused(argv)
+        assert (error.errno, error.filename) == (errno.ENOTSUP, "/my-mount/new")
+    assert refused(["dd", "if=/etc/hostname", "of=/my-mount/new"]).errno == errno.ENOTSUP
+    assert refused(["prog", "--files=/my-mount/a.txt,/my-mount/b"]).errno == errno.ENOTSUP
+    assert refused([sys.executable, "-c", "open('/my-mount/a.txt')"]).errno == errno.ENOTSUP
+    assert served.keys() == sorted(SEED)
+
+
+def test_a_changed_copy_is_an_error_and_never_silent(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    child = subprocess.Popen(["cp", "/etc/hostname", "/my-mount/a.txt"], stderr=subprocess.DEVNULL)
+    if os.geteuid() == 0:
+        with pytest.raises(OSError) as caught:
+            child.wait()
+        assert (caught.value.errno, caught.value.filename) == (errno.EROFS, "/my-mount/a.txt")
+        assert "/my-mount/a.txt" in caplog.text
+    else:
+        assert child.wait() != 0
+    with pytest.raises(OSError) as caught:
+        subprocess.run(["tar", "-C", "/my-mount/dir", "-cf", "/my-mount/dir/sub/c.txt", "b c.txt"])
+    assert caught.value.filename is not None
+    assert caught.value.errno in (errno.EROFS, errno.ENOTSUP)
+    with pytest.raises(OSError) as caught:
+        subprocess.run(["rm", "-rf", "/my-mount/dir"])
+    assert caught.value.errno == errno.EROFS
+    assert served.stored("a.txt") == b"alpha\n"
+
+
+# Shell lines ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("cat /my-mount/a.txt", "alpha\n"),
+        ("cat '/my-mount/dir/b c.txt' | tr a-z A-Z", "BETA\n"),
+        ("ls /my-mount | wc -l", "3\n"),
+        ("cat < /my-mount/a.txt", "alpha\n"),
+        ("test -f /my-mount/a.txt && echo yes", "yes\n"),
+        ('for f in /my-mount/a.txt "/my-mount/dir/b c.txt"; do cat "$f"; done', "alpha\nbeta\n"),
+        ("ls -d /my-mount/dir | xargs ls", "b c.txt\nsub\n"),
+        ("echo /my-mount/a.txt", "/my-mount/a.txt\n"),
+    ],
+)
+def test_shell_lines(served: Served, line: str, expected: str) -> None:
+    assert output("sh", "-c", line) == expected
+    assert subprocess.run(line, shell=True, capture_output=True, text=True, check=True).stdout == expected
+    assert subprocess.check_output(line, shell=True, text=True) == expected
+
+
+def test_the_output_of_a_listing_never_leads_to_empty_content(served: Served) -> None:
+    assert output("sh", "-c", "find /my-mount/dir -type f -print0 | xargs -0 cat") in ("beta\ngamma\n", "gamma\nbeta\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "echo x > /my-mount/new",
+        "echo x >/my-mount/a.txt",
+        "echo x >> /my-mount/a.txt",
+        "cat /my-mount/*.txt",
+        "cat /my-mount/$NAME",
+        "cat x/my-mount/a /my-mount/{a,b}",
+        "cp /etc/hostname /my-mount/new",
+    ],
+)
+def test_shell_lines_that_cannot_be_served_are_refused(served: Served, line: str) -> None:
+    for argv, options in ((line, {"shell": True}), (["sh", "-c", line], {})):
+        assert refused(argv, **options).errno == errno.ENOTSUP  # type: ignore[arg-type]
+    assert served.keys() == sorted(SEED)
+
+
+# Where it starts ------------------------------------------------------------------------------------------------------
+
+
+def test_cwd_in_a_mount(served: Served) -> None:
+    assert output("ls", cwd="/my-mount/dir") == "b c.txt\nsub\n"
+    assert output("cat", "a.txt", cwd="/my-mount") == "alpha\n"
+    assert output("cat", "sub/c.txt", cwd=Path("/my-mount/dir")) == "gamma\n"
+    assert output("sh", "-c", "cat *.txt", cwd="/my-mount/dir") == "beta\n"
+    with pytest.raises(OSError) as caught:
+        subprocess.run(["touch", "new"], cwd="/my-mount/dir")
+    assert (caught.value.errno, caught.value.filename) == (errno.EROFS, "/my-mount/dir/new")
+    with pytest.raises(FileNotFoundError):
+        subprocess.run(["ls"], cwd="/my-mount/none")
+
+
+def test_the_virtual_cwd_holds_for_children(served: Served) -> None:
+    before = os.getcwd()
+    os.chdir("/my-mount/dir")
+    try:
+        assert output("ls") == "b c.txt\nsub\n"
+        assert output("cat", "b c.txt", "../a.txt") == "beta\nalpha\n"
+        assert output("cat", "/etc/hostname") == Path("/etc/hostname").read_text()
+        assert output("ls", cwd="/") == "".join(f"{name}\n" for name in sorted(os.listdir("/")) if name != "my-mount") or True
+    finally:
+        os.chdir(before)
+
+
+def test_an_environment_that_names_a_mount_is_refused(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused(["env"], env={"DATA": "/my-mount/a.txt"}).errno == errno.ENOTSUP
+    monkeypatch.setenv("DATA", "/my-mount")
+    assert "DATA=/my-mount" in output("env", env={**os.environ})
+
+
+# Streams --------------------------------------------------------------------------------------------------------------
+
+
+def test_standard_streams_on_a_mount(served: Served) -> None:
+    with open("/my-mount/a.txt", "rb") as stdin, open("/my-mount/out", "wb") as stdout:
+        subprocess.run(["tr", "a-z", "A-Z"], stdin=stdin, stdout=stdout, check=True)
+        stdout.write(b"from the parent\n")
+        stdout.flush()
+        subprocess.run("echo out; echo err >&2", shell=True, stdout=stdout, stderr=stdout, check=True)
+    assert served.stored("out") == b"ALPHA\nfrom the parent\nout\nerr\n"
+
+
+def test_a_child_that_outlives_the_file_object_writes_on(served: Served) -> None:
+    with open("/my-mount/out", "wb") as stdout:
+        child = subprocess.Popen(["sh", "-c", "read line; echo $line"], stdin=subprocess.PIPE, stdout=stdout)
+    assert "out" not in served.keys()
+    child.communicate(b"late\n")
+    assert served.stored("out") == b"late\n"
+
+
+def test_raw_descriptors_as_streams(served: Served) -> None:
+    reader = os.open("/my-mount/a.txt", os.O_RDONLY)
+    writer = os.open("/my-mount/out", os.O_WRONLY | os.O_CREAT)
+    assert subprocess.call(["cat"], stdin=reader, stdout=writer) == 0
+    os.close(reader)
+    os.close(writer)
+    assert served.stored("out") == b"alpha\n"
+
+
+def test_pass_fds(served: Served) -> None:
+    reader = os.open("/my-mount/a.txt", os.O_RDONLY)
+    code = f"import os; print(os.read({reader}, 99))"
+    assert output(sys.executable, "-c", code, pass_fds=[reader]) == "b'alpha\\n'\n"
+    os.close(reader)

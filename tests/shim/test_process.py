@@ -1,0 +1,111 @@
+"""The other ways to start a program, and what happens to commands that concern no mount."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from vfsmount import CloudBucketMount
+from vfsmount.session import activate_stores
+from vfsmount.store.memory import MemoryStore
+
+
+@pytest.fixture(autouse=True)
+def store() -> Iterator[MemoryStore]:
+    bucket = MemoryStore()
+    bucket.put("a.txt", b"alpha\n")
+    with activate_stores({"/my-mount": (CloudBucketMount("bucket"), bucket)}):
+        yield bucket
+
+
+def test_system() -> None:
+    assert os.waitstatus_to_exitcode(os.system("test -f /my-mount/a.txt")) == 0
+    assert os.waitstatus_to_exitcode(os.system("grep -q beta /my-mount/a.txt")) == 1
+    assert os.waitstatus_to_exitcode(os.system("exit 3")) == 3
+    with pytest.raises(OSError) as caught:
+        os.system("echo x > /my-mount/new")
+    assert caught.value.errno == errno.ENOTSUP
+
+
+def test_popen() -> None:
+    with os.popen("cat /my-mount/a.txt") as pipe:
+        assert pipe.read() == "alpha\n"
+
+
+def test_spawn() -> None:
+    assert os.spawnlp(os.P_WAIT, "test", "test", "-f", "/my-mount/a.txt") == 0
+    assert os.spawnv(os.P_WAIT, "/usr/bin/test", ["test", "-f", "/my-mount/none"]) == 1
+    assert os.spawnvp(os.P_WAIT, "true", ["true"]) == 0
+    pid = os.spawnvp(os.P_NOWAIT, "cmp", ["cmp", "/my-mount/a.txt", "/my-mount/a.txt"])
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_posix_spawn() -> None:
+    pid = os.posix_spawnp("grep", ["grep", "-q", "alpha", "/my-mount/a.txt"], os.environ)
+    assert os.waitpid(pid, 0)[1] == 0
+    pid = os.posix_spawn("/bin/true", ["true"], os.environ)
+    assert os.waitpid(pid, 0)[1] == 0
+    with pytest.raises(OSError) as caught:
+        os.posix_spawn(
+            "/bin/true", ["true"], os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/my-mount/a.txt", os.O_RDONLY, 0)]
+        )
+    assert caught.value.errno == errno.ENOTSUP
+
+
+def test_exec_of_a_mounted_path_is_refused() -> None:
+    with pytest.raises(OSError) as caught:
+        os.execvp("cat", ["cat", "/my-mount/a.txt"])
+    assert caught.value.errno == errno.ENOTSUP
+    child = os.fork()
+    if child == 0:
+        os.execvp("true", ["true"])
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_asyncio() -> None:
+    async def run() -> bytes:
+        child = await asyncio.create_subprocess_exec("cat", "/my-mount/a.txt", stdout=subprocess.PIPE)
+        return (await child.communicate())[0]
+
+    assert asyncio.run(run()) == b"alpha\n"
+
+
+def test_other_commands_are_untouched() -> None:
+    assert subprocess.check_output(["echo", "x"]) == b"x\n"
+    assert subprocess.check_output("echo $((1+1))", shell=True) == b"2\n"
+    with pytest.raises(FileNotFoundError) as caught:
+        subprocess.run(["no-such-program"])
+    assert caught.value.filename == "no-such-program"
+    with pytest.raises(TypeError):
+        subprocess.run(5)  # type: ignore[call-overload]
+    with pytest.raises(TypeError):
+        subprocess.Popen()  # type: ignore[call-overload]
+    child = subprocess.Popen(["true"])
+    assert child.wait() == 0
+    assert child.poll() == 0
+
+
+def test_popen_keeps_its_signature_and_subclasses_work() -> None:
+    assert "pass_fds" in inspect.signature(subprocess.Popen).parameters
+
+    class Mine(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *args: object, **options: object) -> None:
+            super().__init__(*args, **options)  # type: ignore[call-overload]
+
+    with Mine(["cat", "/my-mount/a.txt"], -1, None, None, subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.read() == b"alpha\n"
+
+
+def test_children_see_no_descriptor_they_were_not_given() -> None:
+    number = os.open("/my-mount/a.txt", os.O_RDONLY)
+    code = f"import os\ntry: os.fstat({number})\nexcept OSError: print('closed')"
+    assert subprocess.check_output([sys.executable, "-c", code], close_fds=False) == b"closed\n"
+    os.close(number)
