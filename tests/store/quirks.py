@@ -29,6 +29,28 @@ WEED: Final[dict[str, Quirk]] = {
 
 MOTO: Final[dict[str, Quirk]] = {
     "newline": Quirk("moto's URL routes do not match a newline: 404"),
+    "control character": Quirk("moto answers 500, as its XML cannot name the key", "bell\x07", no_upload=True),
 }
 
 GCS: Final[dict[str, Quirk]] = {}
+
+_PATH: Final = Quirk("no path has such a segment")
+_MARKER: Final = Quirk("a directory has no content")
+
+PATHS: Final[dict[str, Quirk]] = {
+    "empty segment": _PATH,
+    "leading dot segment": _PATH,
+    "dot segment": _PATH,
+    "dot-dot segment": _PATH,
+    "leading dot-dot": _PATH,
+    "name of a dot": _PATH,
+    "name of two dots": _PATH,
+    "leading slash": _PATH,
+    "only a slash": _PATH,
+    "double trailing slash": _PATH,
+    "marker": _MARKER,
+    "nested marker": _MARKER,
+}
+
+_NAME: Final = Quirk("a file's name has at most 255 bytes")
+LOCAL: Final[dict[str, Quirk]] = PATHS | {"1,024 bytes": _NAME, "1,024 bytes of two": _NAME}

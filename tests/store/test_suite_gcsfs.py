@@ -14,8 +14,10 @@ from vfsmount.testing import StoreSuite
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 class TestGcsfs(StoreSuite):
     quirks = GCS
+    departures = frozenset({"prefixes on every page"})
 
     @pytest.fixture
     def raw(self, gcs: Server) -> ServerBucket:

@@ -14,9 +14,10 @@ from vfsmount.testing import StoreSuite
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 class TestS3fsOnMoto(StoreSuite):
     quirks = MOTO
-    ignored = frozenset({"complete if_match"})
+    departures = frozenset({"complete ignores if_match"})
 
     @pytest.fixture
     def raw(self, moto: Server) -> ServerBucket:
@@ -30,6 +31,7 @@ class TestS3fsOnMoto(StoreSuite):
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 class TestS3fsOnSeaweed(StoreSuite):
     quirks = WEED
 

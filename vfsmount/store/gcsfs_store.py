@@ -1,7 +1,7 @@
 """Google Cloud Storage by its own JSON interface, for the keys and listings that obstore refuses.
 
 Tags are spelled as Google's XML interface spells them, because that is what obstore shows: one object has one tag
-whichever of the two stores saw it first. A read is pinned by comparing the tag that comes with the bytes, in one answer.
+whichever of the two stores saw it first. A read is pinned by comparing the tag that comes with the bytes.
 """
 
 from __future__ import annotations

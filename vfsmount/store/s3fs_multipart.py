@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vfsmount import real
 from vfsmount.errors import NotFound, StoreError, TooLarge
 from vfsmount.model import ObjectMeta
-from vfsmount.store.s3_answers import server_time_ns
+from vfsmount.store.s3_answers import quoted, server_time_ns
 
 if TYPE_CHECKING:
     from vfsmount.store.s3fs_store import S3fsStore
@@ -81,7 +81,7 @@ class S3Upload:
                 UploadId=self._id,
                 MultipartUpload={"Parts": parts},
             )
-            return ObjectMeta(self._key, size, server_time_ns(answer), answer.get("ETag"))
+            return ObjectMeta(self._key, size, server_time_ns(answer), quoted(answer.get("ETag")))
 
         meta = self._store.request("complete", self._key, complete_upload)
         self._ended = True
@@ -148,7 +148,7 @@ async def copy_in_parts(
     except BaseException:
         await store.call(client, "abort_multipart_upload", target, **upload)
         raise
-    return ObjectMeta(target, source.size, server_time_ns(answer), answer.get("ETag"))
+    return ObjectMeta(target, source.size, server_time_ns(answer), quoted(answer.get("ETag")))
 
 
 KEPT_HEADERS: Final = (

@@ -1,7 +1,7 @@
 """Awkward keys as numbered cases, and what some servers are known to do to them.
 
-A server that keeps a key verbatim needs no entry. Where a server rewrites or rejects a key, the table says so and the suite
-asserts exactly that, so that a change in the server shows.
+A server that keeps a key verbatim needs no entry. Where a server rewrites or rejects a key, its table says so, and the
+suite asserts exactly that, so that a change in the server shows.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ class Quirk(NamedTuple):
     """The key that the object gets; None: the put is refused."""
     drops_body: bool = False
     """The put succeeds, and the object is empty."""
+    no_upload: bool = False
+    """A put succeeds, an upload in parts cannot begin."""
     lost: bool = False
     """The put succeeds, and there is no such object."""
 

@@ -33,8 +33,12 @@ class SuiteFixtures:
     quirks: ClassVar[Mapping[str, Quirk]] = {}
     """What the server does to keys, by the name of the key's case."""
 
-    ignored: ClassVar[frozenset[str]] = frozenset()
-    """Conditions that the server is known to ignore; asserted too. So far: ``complete if_match``, ``copy if_match``."""
+    departures: ClassVar[frozenset[str]] = frozenset()
+    """Where the service is known to differ, which is asserted too.
+
+    ``complete ignores if_match``; ``prefixes on every page``; ``markers of empty directories only``; ``directories
+    stay`` (when the last file below is deleted); ``no file beside a directory of its name``.
+    """
 
     many: ClassVar[int] = 25
     """Objects that are deleted by one call."""

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from vfsmount.errors import NotFound, PreconditionFailed
+from vfsmount.errors import InvalidKey, NotFound, PreconditionFailed
 from vfsmount.model import ListPage
 from vfsmount.store.protocol import Store
 from vfsmount.testing.suite_fixtures import RawBucket, SuiteFixtures
@@ -155,11 +155,14 @@ class ReadingSuite(SuiteFixtures):
             if token is None:
                 break
         wanted = names if not delimiter else names[:5] + [f"p/d{number}/" for number in range(4)]
+        if delimiter and limit < 5 and "prefixes on every page" in self.departures:
+            assert len(entries) > len(wanted)
+            entries = list(set(entries))
         assert sorted(entries) == sorted(wanted)
 
     def test_order_is_that_of_bytes(self, store: Store, raw: RawBucket) -> None:
         # The last two sort the other way round in UTF-16.
-        wanted = ["A", "Z", "a", "a b", "a-", "a.b", "a/b", "a0", "b", "\u00e9", "\uff5e", "\U0001f600"]
+        wanted = ["A", "Z", "a b", "a-", "a.b", "a/b", "a0", "b", "\u00e9", "\uff5e", "\U0001f600"]
         for key in reversed(wanted):
             raw.put(key, b"x")
         listed = keys_below(store, "")
@@ -179,14 +182,25 @@ class ReadingSuite(SuiteFixtures):
 
     def test_a_marker_is_among_the_objects(self, store: Store, raw: RawBucket) -> None:
         raw.put("dir/", b"")
+        page = store.list_page("dir/")
+        assert [meta.key for meta in page.objects] == ["dir/"]
+        assert store.head("dir/").size == 0
         raw.put("dir/file", b"x")
         page = store.list_page("dir/")
+        if "markers of empty directories only" in self.departures:
+            assert [meta.key for meta in page.objects] == ["dir/file"]
+            return
         assert sorted(meta.key for meta in page.objects) == ["dir/", "dir/file"]
         assert store.list_page("").prefixes == ("dir/",)
         assert store.list_page("").objects == ()
 
     def test_a_file_beside_a_directory_of_its_name(self, store: Store, raw: RawBucket) -> None:
         raw.put("a", b"file")
+        if "no file beside a directory of its name" in self.departures:
+            with pytest.raises(InvalidKey):
+                store.put("a/b", b"below")
+            assert keys_below(store, "") == ["a"]
+            return
         raw.put("a/b", b"below")
         page = store.list_page("")
         assert [meta.key for meta in page.objects] == ["a"]
