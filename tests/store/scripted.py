@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -60,7 +61,7 @@ class Scripted:
 
 
 @contextlib.contextmanager
-def serve(answer: Callable[[Asked], Answer]) -> Iterator[Scripted]:
+def serve(answer: Callable[[Asked], Answer], *, tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
     """Run the server while the block runs."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -88,9 +89,16 @@ def serve(answer: Callable[[Asked], Answer]) -> Iterator[Scripted]:
 
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _answer
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    scripted = Scripted(f"http://127.0.0.1:{server.server_port}")
+    class Server(http.server.ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            pass  # clients hang up as they like
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    scripted = Scripted(f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

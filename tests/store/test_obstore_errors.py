@@ -96,7 +96,7 @@ def test_the_services_own_codes(status: int, code: str, cls: type[StoreError]) -
             assert type(told) is cls
             assert (told.code, told.request_id, told.bucket, told.key) == (code, "REQ1", "bucket", "k")
             assert "told by the test" in told.detail
-            assert told.__cause__ is None and told.__context__ is None
+            assert (told.__cause__, told.__context__) == (None, None)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 412, 416, 418, 500, 503])

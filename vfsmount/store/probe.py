@@ -91,6 +91,11 @@ def diagnose(error: StoreError, options: StoreOptions, prefix: str, route: Route
         return _denied(error, options, prefix, where)
     if isinstance(error, Unavailable) and route is not None:
         _handshake(route, options, where)
+        if route.scheme == "https" and options.ca_bundle is not None and options.engine != "fsspec":
+            where += (
+                " (Python trusts the server's certificate and obstore may not: one that is its own authority needs"
+                " engine='fsspec')"
+            )
     return _told(type(error), error, options, f"{where}: {error.detail or type(error).__name__}")
 
 
