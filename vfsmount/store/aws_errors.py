@@ -104,6 +104,7 @@ _EXCEPTIONS: Final[dict[type[StoreError], str]] = {
         " EndpointProviderError NoRegionError UnknownEndpointError BaseEndpointResolverError UnknownRegionError"
         " ClientPayloadError ServerDisconnectedError TimeoutError FSTimeoutError OSError"
         " WaiterError PaginationError EventStreamError"
+        " ClientError"  # botocore's has an answer, which decides; without one it is aiohttp's
     ),
     Unauthenticated: (
         "NoCredentialsError PartialCredentialsError CredentialRetrievalError MetadataRetrievalError ProfileNotFound"
@@ -122,7 +123,7 @@ _EXCEPTIONS: Final[dict[type[StoreError], str]] = {
         " UnsupportedServiceProtocolsError OperationNotPageableError EndpointVariantError"
     ),
     # Wrong configuration, or a client library that is broken: the message says which.
-    StoreError: "BotoCoreError UndefinedModelAttributeError ClientError",
+    StoreError: "BotoCoreError UndefinedModelAttributeError",
 }
 
 EXCEPTIONS: Final[dict[str, type[StoreError]]] = {
