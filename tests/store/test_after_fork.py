@@ -92,6 +92,7 @@ def test_errors_of_the_copy_are_store_errors(used: ObstoreStore) -> None:
     assert in_child(work) == 0
 
 
+@pytest.mark.slow
 def test_fork_while_other_threads_read(used: ObstoreStore) -> None:
     stop = threading.Event()
 

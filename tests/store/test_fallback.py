@@ -207,6 +207,7 @@ def hostile(moto: Server, moto_bucket: str, opened: Callable[[StoreOptions], Sto
     return opened(s3_options(moto, moto_bucket))
 
 
+@pytest.mark.slow
 def test_hostile_keys_list_read_and_go(hostile: Store, moto: Server) -> None:
     flat = hostile.list_page("", delimiter=False)
     assert [meta.key for meta in flat.objects] == sorted(HOSTILE)
@@ -220,6 +221,7 @@ def test_hostile_keys_list_read_and_go(hostile: Store, moto: Server) -> None:
     assert moto.keys(hostile.bucket) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["a//b", "/lead", "dir/", "x/../y", "tab\there"])
 def test_hostile_keys_are_written_verbatim(
     moto: Server, moto_bucket: str, key: str, opened: Callable[[StoreOptions], Store]
@@ -236,6 +238,7 @@ def test_hostile_keys_are_written_verbatim(
     assert moto.keys(moto_bucket) == ["plain"]
 
 
+@pytest.mark.slow
 def test_multipart_goes_to_the_second(moto: Server, moto_bucket: str, opened: Callable[[StoreOptions], Store]) -> None:
     store = opened(s3_options(moto, moto_bucket))
     upload = store.create_multipart("k")
@@ -246,6 +249,7 @@ def test_multipart_goes_to_the_second(moto: Server, moto_bucket: str, opened: Ca
     assert store.get_range("k", 0, 1, if_match=done.etag).meta.size == (5 << 20) + 1
 
 
+@pytest.mark.slow
 def test_many_markers_are_listed_by_the_second(
     moto: Server, moto_bucket: str, opened: Callable[[StoreOptions], Store]
 ) -> None:
@@ -256,6 +260,7 @@ def test_many_markers_are_listed_by_the_second(
     assert [meta.key for meta in store.list_page("d/", delimiter=False).objects] == keys
 
 
+@pytest.mark.slow
 def test_plain_work_loads_no_second_client(moto: Server, moto_bucket: str) -> None:
     moto.put(moto_bucket, "d/plain", b"x")
     program = (
@@ -283,6 +288,7 @@ def test_options_that_obstore_cannot_honour() -> None:
         open_store(scripted_options("http://127.0.0.1:1", upload_checksums="crc32c", engine="obstore"))
 
 
+@pytest.mark.slow
 def test_gcs_emulator(gcs: Server, gcs_bucket: str, opened: Callable[[StoreOptions], Store]) -> None:
     store = opened(s3_options(gcs, gcs_bucket))
     made = store.put("k", b"hello", if_none_match=True)

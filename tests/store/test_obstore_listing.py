@@ -64,6 +64,7 @@ KEY = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.sets(KEY, max_size=12), st.data())
 def test_any_listing_of_empty_objects_is_recovered(keys: set[str], data: st.DataObject) -> None:
@@ -74,6 +75,7 @@ def test_any_listing_of_empty_objects_is_recovered(keys: set[str], data: st.Data
     assert [meta.key for meta in told] == rest
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.sets(KEY, min_size=1, max_size=8), st.sets(KEY, max_size=8), st.sampled_from([0, 5]))
 def test_keys_with_a_leading_slash_are_never_told_without_it(leading: set[str], plain: set[str], size: int) -> None:
@@ -119,6 +121,7 @@ def folded(keys: Iterable[str], prefix: str) -> tuple[list[str], list[str]]:
     return [key for key, (_, slash, _) in names if not slash], prefixes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(KEY_SETS)))
 def test_listings_on_a_server(moto: Server, moto_bucket: str, number: int) -> None:
     keys = [key for key in KEY_SETS[number] if key]

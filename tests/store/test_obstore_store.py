@@ -127,6 +127,7 @@ def test_body_that_breaks_off_is_asked_for_again() -> None:
     assert len(answers) >= 2
 
 
+@pytest.mark.slow
 def test_server_errors_are_repeated_and_then_unavailable() -> None:
     with serve(lambda asked: Answer(503)) as server:
         with pytest.raises(Unavailable):
@@ -234,6 +235,7 @@ def test_no_bucket(moto: Server) -> None:
         assert caught.value.request_id
 
 
+@pytest.mark.slow
 def test_opening_costs_no_request_and_no_import_of_the_other_clients() -> None:
     program = (
         "import sys\n"
