@@ -95,6 +95,9 @@ class Opener:
             staged = self._local.join_staged(path)
             if staged is not None:
                 return self._staged_file(display, flags, staged)
+            attr = self._lookup.attr(path, display)
+            if attr.is_dir:  # another client's keys below it win over what is written here
+                return DirectoryFile(display, flags, attr)
             refuse(policy.IN_USE, display)
         try:
             handle = self._fetch_first(path, flags, display)
