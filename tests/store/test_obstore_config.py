@@ -132,6 +132,30 @@ def test_keys_that_last_are_asked_once() -> None:
     assert len(asked_for) == 1
 
 
+def test_keys_that_expire_unannounced_are_asked_for_again() -> None:
+    asked_for: list[int] = []
+
+    def ask() -> Credentials:
+        asked_for.append(1)
+        return Credentials(f"KEY{len(asked_for)}", "S", "T")
+
+    def answer(asked: Asked) -> Answer:
+        return error(400, "ExpiredToken") if signature(asked)["key"] == "KEY1" else Answer(headers=OBJECT)
+
+    with serve(answer) as server:
+        store = ObstoreStore(scripted_options(server.url, credentials=ask))
+        store.put("k", b"x", if_none_match=True)
+        store.put("k2", b"x")
+    assert [signature(asked)["key"] for asked in server.asked] == ["KEY1", "KEY2", "KEY2"]
+
+
+def test_keys_that_stay_expired_fail_after_one_more_try() -> None:
+    with serve(lambda asked: error(400, "ExpiredToken")) as server:
+        with pytest.raises(Unauthenticated):
+            ObstoreStore(scripted_options(server.url)).put("k", b"x")
+        assert len(server.asked) == 2
+
+
 def test_a_source_of_keys_that_fails_is_unauthenticated() -> None:
     def ask() -> Credentials:
         raise RuntimeError("the vault is sealed")

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from vfsmount import real
 from vfsmount.errors import Corrupt, InvalidKey, NotFound, NotSupported, PreconditionFailed, StoreError
 from vfsmount.model import ListPage, ObjectMeta
-from vfsmount.store import after_fork, obstore_client, region
+from vfsmount.store import after_fork, aws_errors, obstore_client, region
 from vfsmount.store.obstore_client import Client
 from vfsmount.store.obstore_errors import (
     BARE_400,
@@ -264,12 +264,12 @@ class ObstoreStore:
             return verb(client)
         except client.failures as error:
             failure = translate(error, operation=operation, bucket=self._bucket, key=key)
-        moved = self._moved(client, failure)
-        if moved is None:
+        repaired = self._repaired(client, failure)
+        if repaired is None:
             raise failure
         try:
-            return verb(moved)
-        except moved.failures as error:
+            return verb(repaired)
+        except repaired.failures as error:
             failure = translate(error, operation=operation, bucket=self._bucket, key=key)
         raise failure
 
@@ -280,19 +280,27 @@ class ObstoreStore:
         # No lock: two threads may each build one, and one of the two is used.
         return self._clients.setdefault(pid, obstore_client.build(self._options, self._corrected))
 
-    def _moved(self, client: Client, failure: StoreError) -> Client | None:
-        """A client for the bucket's real region, where nobody fixed another one; None where that is not the trouble.
+    def _repaired(self, client: Client, failure: StoreError) -> Client | None:
+        """A client that may do better: with keys asked for again, or for the bucket's real region where nobody fixed
+        another one. None where that is not the trouble.
 
-        A request refused for its region has changed nothing, so it may be sent again.
+        A request refused for its keys or its region has changed nothing, so it may be sent again.
         """
-        if self._options.kind != "s3" or (failure.code not in WRONG_REGION and failure.code != BARE_400):
+        if self._options.kind != "s3":
             return None
-        if self._options.region is not None:
+        place: str | None = client.region
+        if failure.code in aws_errors.EXPIRED:
+            if not client.signed:
+                return None
+        elif failure.code in WRONG_REGION or failure.code == BARE_400:
+            if self._options.region is not None:
+                return None
+            place = region_in(failure) or region.discover(self._options)
+            if place is None or place == client.region:
+                return None
+            self._corrected = place
+        else:
             return None
-        place = region_in(failure) or region.discover(self._options)
-        if place is None or place == client.region:
-            return None
-        self._corrected = place
-        moved = obstore_client.build(self._options, place)
-        self._clients[client.pid] = moved
-        return moved
+        repaired = obstore_client.build(self._options, place)
+        self._clients[client.pid] = repaired
+        return repaired
