@@ -28,7 +28,7 @@ def in_child(work: Callable[[], object], seconds: int = 30) -> int:
             signal.alarm(seconds)  # a hang becomes a failure
             work()
             status = 0
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - the child ends here
             traceback.print_exc()
         finally:
             os._exit(status)
@@ -88,7 +88,7 @@ def test_fork_while_requests_run(moto: Server, moto_bucket: str) -> None:
         while not stop.is_set():
             try:
                 assert len(store.get_range("file", 0, 100_000).data) == 100_000
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - a thread ends here
                 failures.append(error)
                 return
 

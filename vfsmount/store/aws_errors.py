@@ -194,7 +194,7 @@ def translate(
         bucket=bucket,
         key=key,
         code=code,
-        request_id=metadata.get("RequestId") or headers.get("x-amz-request-id"),
+        request_id=metadata.get("RequestId") or headers.get("x-amz-request-id") or fields.get("RequestId"),
     )
 
 
