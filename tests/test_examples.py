@@ -176,6 +176,17 @@ class TestPermissions:
         return {"AWS_ACCESS_KEY_ID": made["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"]}
 
 
+@pytest.mark.parametrize("backend", ["moto", "memory"])
+def test_with_pytest(backend: str) -> None:
+    """Without the entry point, which an installed copy of vfsmount would add."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "vfsmount.pytest_plugin", "-p", "no:cacheprovider"]
+    command += [f"--vfsmount-backend={backend}", str(EXAMPLES / "test_with_pytest.py")]
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "3 passed" in finished.stdout
+
+
 def test_every_script_is_run_here() -> None:
     tested = Path(__file__).read_text(encoding="utf-8")
     assert [file.name for file in EXAMPLES.glob("*.py") if f'"{file.name}"' not in tested] == []

@@ -336,7 +336,7 @@ def run(out: TextIO = sys.stdout) -> None:
     global endpoint, another_client
     began = time.perf_counter()
     source, sources = source_of(activate), [source_of(step.function) for step in STORY]
-    was_there = os.path.exists("/my-mount")
+    was_a_directory = os.path.isdir("/my-mount")
     with s3_server() as endpoint:
         another_client = new_client(endpoint)
         another_client.create_bucket(Bucket=BUCKET)
@@ -353,7 +353,7 @@ def run(out: TextIO = sys.stdout) -> None:
                 tell(number, step, body, session, out)
             usage = session.stats()
 
-        if os.path.exists("/my-mount") != was_there or vfsmount.is_active():
+        if os.path.isdir("/my-mount") != was_a_directory or vfsmount.is_active():
             raise Wrong("something of the mount is left on this machine")
         if content_of_the_bucket() != BEFORE:
             raise Wrong("the bucket does not hold what it held before")
