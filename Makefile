@@ -55,6 +55,8 @@ $(VENV)/.python:
 	    echo "'$(PYTHON)' cannot make a virtual environment (no venv or ensurepip module; on Debian and Ubuntu:" \
 	         "apt install python3-venv)." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	@# A new pip first: those that came with 3.10 and 3.11 search for minutes among the pinned versions of botocore.
+	$(BIN)/python -m pip install -q --upgrade pip
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.python setup.cfg pyproject.toml

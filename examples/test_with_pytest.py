@@ -1,6 +1,6 @@
-"""A bucket for each test, from vfsmount's pytest plugin: on a real S3 server in the process, or `--vfsmount-backend=memory`.
+"""A bucket for each test, from vfsmount's pytest plugin: on an S3 server in the process, or in memory.
 
-pytest examples/test_with_pytest.py
+pytest [--vfsmount-backend=memory] examples/test_with_pytest.py
 """
 
 import json
