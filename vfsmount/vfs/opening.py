@@ -144,7 +144,7 @@ class Opener:
             return Node.DIRECTORY, None
         if self._local.is_being_written(path):
             return Node.WRITING, None
-        replacing = flags & os.O_TRUNC and flags & os.O_CREAT and not flags & os.O_EXCL
+        replacing = policy.is_writing(flags) and flags & os.O_TRUNC and flags & os.O_CREAT and not flags & os.O_EXCL
         if replacing and self._options.allow_overwrite and self._options.writes == "sequential":
             return self._node_to_replace(path, display)
         try:

@@ -70,6 +70,8 @@ def open_flags(flags: int) -> Refusal | None:
     """Flags that no file on a mount can be opened with."""
     if O_TMPFILE and flags & O_TMPFILE == O_TMPFILE:
         return Refusal(errno.ENOTSUP, "a file without a name cannot be in a bucket")
+    if O_DIRECTORY and flags & O_DIRECTORY and flags & os.O_CREAT:
+        return Refusal(errno.EINVAL)  # open(2): since Linux 6.4
     if flags & O_SYNC:
         return Refusal(errno.EINVAL, "O_SYNC and O_DSYNC are not supported; use fsync")
     return None
@@ -103,8 +105,6 @@ def open_access(flags: int, node: Node, options: FsOptions) -> Access | Refusal:
 def _create(flags: int, options: FsOptions) -> Access | Refusal:
     if not flags & os.O_CREAT:
         return Refusal(errno.ENOENT)
-    if O_DIRECTORY and flags & O_DIRECTORY:
-        return Refusal(errno.EINVAL)  # open(2): since Linux 6.4
     if options.read_only:
         return READ_ONLY
     if not is_writing(flags):
