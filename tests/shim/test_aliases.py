@@ -68,7 +68,7 @@ def _captured(module: ModuleType) -> list[object]:
 
 
 def test_every_kind_of_capture_is_rebound_and_restored(module: ModuleType) -> None:
-    before = {key: value for key, value in vars(module.Holder).items()}
+    before = dict(vars(module.Holder))
     defaults = module.default.__defaults__
     ledger = Ledger()
     rebind([(abs, replacement)], ledger)
@@ -76,7 +76,7 @@ def test_every_kind_of_capture_is_rebound_and_restored(module: ModuleType) -> No
     assert module.partial() == -999
     assert ledger.undo() == []
     assert _captured(module) == [abs] * 11
-    assert {key: value for key, value in vars(module.Holder).items()} == before
+    assert dict(vars(module.Holder)) == before
     assert module.default.__defaults__ is defaults
     assert module.partial() == 1
 

@@ -22,7 +22,7 @@ BIG = bytes(range(256)) * 4096
 
 def stored(bucket: Mounted, key: str) -> bytes:
     """What the bucket holds, behind the mount's back."""
-    return bucket.store.get_range(key, 0, 1 << 30).data
+    return bytes(bucket.store.get_range(key, 0, 1 << 30).data)
 
 
 def native_read(number: int, size: int) -> bytes | int:

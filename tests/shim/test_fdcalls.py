@@ -19,7 +19,7 @@ DATA = bytes(range(256)) * 2000
 
 def stored(bucket: Mounted, key: str) -> bytes:
     """What the bucket holds, behind the mount's back."""
-    return bucket.store.get_range(key, 0, 1 << 30).data
+    return bytes(bucket.store.get_range(key, 0, 1 << 30).data)
 
 
 @pytest.fixture

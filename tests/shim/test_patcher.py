@@ -18,7 +18,7 @@ from tests.shim.conftest import Mounted
 from vfsmount.shim.patcher import MISSING, Ledger, disguise, lookup, namespace_of
 
 PATCHED = (
-    "os posix io _io builtins posixpath genericpath stat shutil glob fnmatch pathlib tempfile subprocess tarfile zipfile "
+    "os posix io _io builtins posixpath genericpath shutil glob fnmatch pathlib tempfile subprocess tarfile zipfile "
     "bz2 gzip lzma tokenize linecache importlib importlib.util _frozen_importlib_external zipimport runpy mmap fcntl "
     "configparser logging csv json inspect random socket threading"
 ).split()

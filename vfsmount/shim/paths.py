@@ -38,6 +38,7 @@ def replacements(context: ShimContext) -> Iterator[Replacement]:
         original = vars(os).get(name)
         if original is not None:
             yield Replacement(os, name, by_two_paths(context, original, act))
+    yield Replacement(os, "access", _access(context, os.access, actions.access))
     yield Replacement(os, "symlink", _symlink(context, os.symlink))
     yield from _cwd(context)
 
@@ -55,7 +56,6 @@ class _Actions:
         return {
             "stat": (self.stat, lambda entry, **_: entry.stat().stat_result(), True, False),
             "lstat": (self.stat, None, False, False),
-            "access": (self.access, None, True, False),
             "mkdir": (self.mkdir, None, False, True),
             "rmdir": (self.rmdir, None, False, False),
             "unlink": (self.unlink, None, False, False),
@@ -74,10 +74,10 @@ class _Actions:
             "statvfs": (self.statvfs, lambda entry: self.statvfs(entry.path), True, False),
             "pathconf": (self.pathconf, lambda entry, name: self.pathconf(entry.path, name), True, False),
             "chroot": (self.refused, None, True, False),
-            "getxattr": (self.xattr, _file_xattr, True, False),
+            "getxattr": (self.named_xattr, _file_xattr, True, False),
             "setxattr": (self.xattr, _file_xattr, True, False),
             "listxattr": (self.xattr, _file_xattr, True, False),
-            "removexattr": (self.xattr, _file_xattr, True, False),
+            "removexattr": (self.named_xattr, _file_xattr, True, False),
         }
 
     def attr(self, target: str) -> Attr:
@@ -87,12 +87,7 @@ class _Actions:
         return self.attr(target).stat_result()
 
     def access(self, target: str, mode: int, **_: object) -> bool:
-        if not self._table.covers(target):
-            return not mode & os.W_OK
-        try:
-            return self._table.access(target, mode)
-        except OSError:
-            return False
+        return self._table.access(target, mode) if self._table.covers(target) else not mode & os.W_OK
 
     def mkdir(self, target: str, mode: int = 0o777, **_: object) -> None:
         self._above(target, errno.EEXIST)
@@ -146,6 +141,9 @@ class _Actions:
         self.attr(target)
         raise os_error(errno.EPERM, target, hint="not possible on a mount")
 
+    def named_xattr(self, target: str, attribute: object, **_: object) -> None:
+        self.xattr(target)
+
     def xattr(self, target: str, *_: object, **__: object) -> None:
         self._above(target, errno.ENOTSUP)
         self._table.xattr(target)
@@ -159,6 +157,25 @@ class _Actions:
     def _above(self, target: str, number: int) -> None:
         if not self._table.covers(target):
             raise os_error(number, target, hint="this directory exists only because a bucket is mounted below it")
+
+
+def _access(context: ShimContext, original: Function, act: Function) -> Function:
+    """``access`` answers False where others raise."""
+
+    def found(*args: object, **kwargs: object) -> bool:
+        if original(*args, **kwargs):
+            return True
+        raise os_error(errno.ENOENT)  # so that a link into a mount is followed
+
+    call = by_path(context, found, act)
+
+    def access(path: object = MISSING, *args: object, **kwargs: object) -> object:
+        try:
+            return call(path, *args, **kwargs)
+        except OSError:
+            return False
+
+    return access
 
 
 def _symlink(context: ShimContext, original: Function) -> Function:

@@ -112,6 +112,7 @@ class Router:
             return plain
         if (
             error.errno == errno.ENOENT
+            and "/.." not in absolute
             and not real.access(absolute, 0, follow_symlinks=False)
             and real.access(posixpath.dirname(plain), 0)
         ):

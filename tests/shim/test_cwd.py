@@ -1,0 +1,130 @@
+"""A current directory inside a mount."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.shim.conftest import Mounted
+from vfsmount import real
+
+
+def test_chdir_and_relative_paths(mounted: Mounted) -> None:
+    os.chdir("/vfs-bucket/dir")
+    assert os.getcwd() == "/vfs-bucket/dir"
+    assert os.getcwdb() == b"/vfs-bucket/dir"
+    assert Path.cwd() == Path("/vfs-bucket/dir")
+    assert os.stat("b.txt").st_size == 4
+    assert os.stat("../a.txt").st_size == 5
+    assert os.stat(b"./sub/c.txt").st_size == 5
+    assert os.listdir() == os.listdir(".") == os.listdir(None) == ["b.txt", "sub"]
+    assert [entry.path for entry in os.scandir()] == ["./b.txt", "./sub"]
+    assert os.path.abspath("x") == "/vfs-bucket/dir/x"
+    assert os.path.realpath("../a.txt") == "/vfs-bucket/a.txt"
+    assert Path("b.txt").resolve() == Path("/vfs-bucket/dir/b.txt")
+    os.mkdir("new")
+    assert os.path.isdir("/vfs-bucket/dir/new")
+
+
+def test_chdir_step_by_step_and_out_again(mount: Callable[..., Mounted], tmp_path: Path) -> None:
+    mount(f"{tmp_path}/mnt")
+    os.chdir(tmp_path)
+    os.chdir("mnt")
+    assert os.getcwd() == f"{tmp_path}/mnt"
+    os.chdir("dir")
+    assert os.getcwd() == f"{tmp_path}/mnt/dir"
+    os.chdir("..")
+    assert os.getcwd() == f"{tmp_path}/mnt"
+    os.chdir("..")
+    assert os.getcwd() == real.getcwd() == str(tmp_path)
+
+
+def test_local_relative_paths_from_inside_a_mount(mount: Callable[..., Mounted], tmp_path: Path) -> None:
+    (tmp_path / "local").write_text("12")
+    mount(f"{tmp_path}/mnt")
+    os.chdir(f"{tmp_path}/mnt/dir")
+    assert os.stat("../../local").st_size == 2
+    assert os.stat(b"../../local").st_size == 2
+    assert sorted(os.listdir("../..")) == ["local", "mnt"]
+    os.mkdir("../../made")
+    assert (tmp_path / "made").is_dir()
+    os.rename("../../made", "../../moved")
+    assert (tmp_path / "moved").is_dir()
+    with pytest.raises(FileNotFoundError) as caught:
+        os.stat("../../none")
+    assert caught.value.filename == "../../none"
+    with pytest.raises(FileNotFoundError):
+        os.stat("")
+
+
+def test_failures_leave_the_directory(mounted: Mounted) -> None:
+    before = os.getcwd()
+    for path, kind in (("/vfs-bucket/none", FileNotFoundError), ("/vfs-bucket/a.txt", NotADirectoryError)):
+        with pytest.raises(kind) as caught:
+            os.chdir(path)
+        assert caught.value.filename == path
+        assert os.getcwd() == before
+    os.chdir("/vfs-bucket/dir")
+    with pytest.raises(FileNotFoundError):
+        os.chdir("/nowhere/at/all")
+    assert os.getcwd() == "/vfs-bucket/dir"
+
+
+def test_fchdir(mounted: Mounted, tmp_path: Path) -> None:
+    ours, local = os.open("/vfs-bucket/dir", os.O_RDONLY), os.open(tmp_path, os.O_RDONLY)
+    try:
+        os.fchdir(ours)
+        assert os.getcwd() == "/vfs-bucket/dir"
+        os.fchdir(local)
+        assert os.getcwd() == str(tmp_path)
+        os.chdir(ours)
+        assert os.stat("b.txt").st_size == 4
+        os.chdir(local)
+        assert os.getcwd() == str(tmp_path)
+    finally:
+        os.close(ours)
+        os.close(local)
+
+
+def test_the_kernels_directory_stays_sane(mounted: Mounted, tmp_path: Path) -> None:
+    os.chdir(tmp_path)
+    os.chdir("/vfs-bucket/dir")
+    assert real.getcwd() == str(tmp_path)
+    with real.passthrough():
+        assert os.getcwd() == str(tmp_path)
+        assert os.listdir() == []
+    mounted.installation.undo()
+    assert os.getcwd() == str(tmp_path)
+
+
+def test_absolute_local_paths_from_inside_a_mount(mounted: Mounted, tmp_path: Path) -> None:
+    os.chdir("/vfs-bucket/dir")
+    (tmp_path / "x").mkdir()
+    assert os.path.isdir(tmp_path / "x")
+    os.chdir(tmp_path / "x")
+    assert os.getcwd() == str(tmp_path / "x")
+    assert mounted.context.cwd.path is None
+
+
+def test_chdir_through_a_link(mounted: Mounted, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/vfs-bucket/dir")
+    os.chdir(tmp_path / "link")
+    assert os.getcwd() == "/vfs-bucket/dir"
+
+
+def test_chdir_into_a_synthetic_directory(mount: Callable[..., Mounted]) -> None:
+    mount("/vfsa/vfsb/vfsc")
+    os.chdir("/vfsa")
+    assert os.getcwd() == "/vfsa"
+    assert os.listdir() == ["vfsb"]
+    assert os.stat("vfsb/vfsc/a.txt").st_size == 5
+
+
+def test_bad_calls_fail_as_ever(mounted: Mounted) -> None:
+    for call in (os.getcwd, os.getcwdb, os.fchdir, os.chdir):
+        arguments = ("/", "/") if call in (os.fchdir, os.chdir) else ("/",)
+        with pytest.raises(TypeError):
+            call(*arguments)  # type: ignore[operator]
