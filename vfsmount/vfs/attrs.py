@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import stat
 import threading
-from typing import Final
+from typing import Final, NamedTuple
 
-from cachetools import TLRUCache
+from cachetools import LRUCache, TLRUCache
 
 from vfsmount.clock import Clock
 from vfsmount.model import Attr, ObjectMeta
+from vfsmount.vfs.namespace import parent_of
 from vfsmount.vfs.options import FsOptions
 
 CACHE_ENTRIES: Final = 100_000
@@ -77,29 +78,47 @@ class Appearance:
         )
 
 
+class _Answer(NamedTuple):
+    attr: Attr | None
+    epoch: int
+
+
 class AttrCache:
     """Recent answers by path, positive and (``negative_ttl``) negative; bounded, thread-safe."""
 
     def __init__(self, ttl: float, negative_ttl: float, clock: Clock) -> None:
-        def time_to_use(_path: str, attr: Attr | None, now: float) -> float:
-            return now + (negative_ttl if attr is None else ttl)
+        def time_to_use(_path: str, answer: _Answer, now: float) -> float:
+            return now + (negative_ttl if answer.attr is None else ttl)
 
         self._lock = threading.Lock()
-        self._entries: TLRUCache[str, Attr | None] = TLRUCache(CACHE_ENTRIES, ttu=time_to_use, timer=clock.monotonic)
+        self._entries: TLRUCache[str, _Answer] = TLRUCache(CACHE_ENTRIES, ttu=time_to_use, timer=clock.monotonic)
+        self._epoch = 0
+        self._listed: LRUCache[str, int] = LRUCache(CACHE_ENTRIES // 10)
 
     def get(self, path: str) -> tuple[bool, Attr | None]:
         """Whether there is a fresh answer, and it; a fresh None says that nothing is there."""
         with self._lock:
-            try:
-                return True, self._entries[path]
-            except KeyError:
+            answer = self._entries.get(path)
+            if answer is None or answer.epoch < self._listed.get(parent_of(path), 0):
                 return False, None
+            return True, answer.attr
+
+    def epoch(self) -> int:
+        """A point between the answers that came before and those to come, for :meth:`listed`."""
+        with self._lock:
+            self._epoch += 1
+            return self._epoch
+
+    def listed(self, path: str, epoch: int) -> None:
+        """The directory was listed: of the names in it, what was learnt before ``epoch`` holds no longer."""
+        with self._lock:
+            self._listed[path] = epoch
 
     def put(self, path: str, attr: Attr | None) -> None:
         """Remember what was just learnt, or, where it may not be trusted for any time, only forget what was known."""
         with self._lock:
             self._entries.pop(path, None)  # the cache ignores a value that has expired already, and keeps the old one
-            self._entries[path] = attr
+            self._entries[path] = _Answer(attr, self._epoch)
 
     def drop(self, path: str) -> None:
         """Forget ``path``."""

@@ -42,6 +42,7 @@ class Listing:
         self._lookup.check(path, display, missing=True)
         if self._lookup.is_known_file(path) and self._local.directory(path) is None:
             raise os_error(errno.ENOTDIR, display)  # glob and rglob try to list every file that they meet
+        epoch = self._lookup.epoch()
         files, directories, found = self._remote(path, display)
         local_directories, writers = self._local.names_in(path)
         if not found and path and self._local.directory(path) is None:
@@ -62,6 +63,7 @@ class Listing:
         if len(directories.keys() & files.keys()):
             self._warn(path, "a file is hidden by the directory of its name")
         ordered = [Entry(name, entries[name]) for name in sorted(entries)]
+        self._lookup.listed(path, epoch)
         for entry in ordered:
             if entry.name not in writers:
                 self._lookup.remember(child_of(path, entry.name), entry.attr)

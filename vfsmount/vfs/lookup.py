@@ -93,6 +93,14 @@ class Lookup:
                 break
             self._cache.put(ancestor, self._appearance.directory(ancestor))
 
+    def epoch(self) -> int:
+        """When a listing began, for :meth:`listed`."""
+        return self._cache.epoch()
+
+    def listed(self, path: str, epoch: int) -> None:
+        """All names in ``path`` are about to be remembered; forget those that were known before and are not there."""
+        self._cache.listed(path, epoch)
+
     def missing(self, path: str, display: str) -> OSError:
         """ENOTDIR where something above ``path`` is a file, else ENOENT; asks for what is above only where unknown."""
         for ancestor in ancestors_of(path):
