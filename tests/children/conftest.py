@@ -25,7 +25,7 @@ class Served:
     store: MemoryStore
 
     def stored(self, key: str) -> bytes:
-        return self.store.get_range(key, 0, 1 << 30).data
+        return bytes(self.store.get_range(key, 0, 1 << 30).data)
 
     def keys(self) -> list[str]:
         return sorted(meta.key for meta in self.store.list_page("", delimiter=False).objects)
@@ -36,7 +36,8 @@ def stages() -> set[str]:
 
 
 @pytest.fixture
-def served() -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("stages")))
     store = MemoryStore()
     for key, data in SEED.items():
         store.put(key, data)

@@ -225,7 +225,10 @@ def test_the_virtual_cwd_holds_for_children(served: Served) -> None:
         assert output("ls") == "b c.txt\nsub\n"
         assert output("cat", "b c.txt", "../a.txt") == "beta\nalpha\n"
         assert output("cat", "/etc/hostname") == Path("/etc/hostname").read_text()
-        assert output("ls", cwd="/") == "".join(f"{name}\n" for name in sorted(os.listdir("/")) if name != "my-mount") or True
+        assert (
+            output("ls", cwd="/") == "".join(f"{name}\n" for name in sorted(os.listdir("/")) if name != "my-mount")
+            or True
+        )
     finally:
         os.chdir(before)
 

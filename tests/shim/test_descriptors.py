@@ -308,6 +308,7 @@ def test_close_all_commits_and_says_so(bucket: Mounted, caplog: pytest.LogCaptur
 
 
 def test_nothing_is_left_open(bucket: Mounted) -> None:
+    gc.collect()
     before = sorted(os.listdir("/proc/self/fd"))
     for name in ("a.txt", "new.txt"):
         with open(bucket.path(name), "rb" if name == "a.txt" else "wb") as file:

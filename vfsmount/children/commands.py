@@ -1,7 +1,7 @@
 """What well-known programs do with the paths that they are given; pure.
 
-``LISTING`` programs look at names and attributes and never open a file; ``READING`` ones read the files that are named and write
-none. Of any other program anything must be expected.
+``LISTING`` programs look at names and attributes and never open a file; ``READING`` ones read the files that are named
+and write none. Of any other program anything must be expected.
 """
 
 from __future__ import annotations
@@ -34,13 +34,15 @@ class Use(NamedTuple):
 _OTHER: Final = Use(Kind.OTHER)
 _IGNORING: Final = frozenset({"echo", "printf", "true", "false", "basename", "dirname", "sleep", ":"})
 _READING: Final = frozenset(
-    "cat tac head tail nl od xxd hexdump strings wc cut tr uniq cmp comm join rev column md5sum sha1sum sha224sum sha256sum "
-    "sha384sum sha512sum b2sum cksum sum grep egrep fgrep file zcat base64 jq".split()
+    "cat tac head tail nl od xxd hexdump strings wc cut tr uniq cmp comm join rev column md5sum sha1sum sha224sum "
+    "sha256sum sha384sum sha512sum b2sum cksum sum grep egrep fgrep file zcat base64 jq".split()
 )
 _PRINTING: Final = frozenset(
-    "head tail wc md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cksum sum grep egrep fgrep file cmp".split()
+    "head tail wc cmp file grep egrep fgrep md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cksum".split()
 )
-_TAKING_FROM_STDIN: Final = frozenset("cat tac head tail nl wc cut tr uniq sort rev column grep egrep fgrep md5sum sha256sum".split())
+_TAKING_FROM_STDIN: Final = frozenset(
+    "cat tac head tail nl wc cut tr uniq sort rev column grep egrep fgrep md5sum sha256sum".split()
+)
 """Filters that open nothing whose name they read."""
 _FIND_ACTIONS: Final = ("-exec", "-ok", "-delete", "-fprint", "-fls", "-files0-from")
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
@@ -63,9 +65,15 @@ def use_of(argv: Sequence[str]) -> Use:
         writes = any(option.startswith(_FIND_ACTIONS) for option in argv[1:])
         return _OTHER if writes else Use(Kind.LISTING, None, True)
     if name == "du":
-        return _OTHER if any(option.startswith("--files0-from") for option in options) else Use(Kind.LISTING, None, True)
+        return (
+            _OTHER if any(option.startswith("--files0-from") for option in options) else Use(Kind.LISTING, None, True)
+        )
     if name == "tree":
-        return _OTHER if "-o" in options or any("--fromfile" in option for option in options) else Use(Kind.LISTING, None, True)
+        return (
+            _OTHER
+            if "-o" in options or any("--fromfile" in option for option in options)
+            else Use(Kind.LISTING, None, True)
+        )
     if name in ("stat", "test", "[", "realpath", "readlink"):
         return Use(Kind.LISTING, 0, name not in ("test", "["))
     if name in _READING:
@@ -109,8 +117,8 @@ _BARE: Final = r"[^\s'\"|&;<>()$`*?\[\]{}~#!\\]*"
 def words(line: str, points: Sequence[str]) -> list[Word] | None:
     """Every word of the shell command ``line`` that is a path at or below one of ``points``.
 
-    None where a point is mentioned in a way that a word by word replacement cannot serve: with a wildcard, a variable, inside a larger
-    word.
+    None where a point is mentioned in a way that a word by word replacement cannot serve: with a wildcard, a variable,
+    inside a larger word.
     """
     names = "|".join(re.escape(point) for point in points)
     word = re.compile(
@@ -130,8 +138,8 @@ def words(line: str, points: Sequence[str]) -> list[Word] | None:
 def uses_in(line: str, found: Sequence[Word]) -> list[Use]:
     """For each of the words, what the program that gets it will do.
 
-    Only a plain pipeline of well-known programs is trusted: with quotes, variables or an unknown program in it, a listing's output could
-    come back as names of files to read, so everything is ``OTHER`` then.
+    Only a plain pipeline of well-known programs is trusted: with quotes, variables or an unknown program in it, a
+    listing's output could come back as names of files to read, so everything is ``OTHER`` then.
     """
     bare = _without(line, found)
     if any(character in bare for character in "'\"$`\\{}<>*?[]~"):
@@ -145,7 +153,8 @@ def uses_in(line: str, found: Sequence[Word]) -> list[Use]:
             return [_OTHER] * len(found)
         uses.append(use)
     return [
-        next(use for (start, stop), use in zip(segments, uses) if start <= word.start < stop) for word in found
+        next(use for (start, stop), use in zip(segments, uses, strict=False) if start <= word.start < stop)
+        for word in found
     ]
 
 

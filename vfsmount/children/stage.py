@@ -77,7 +77,7 @@ class Stage:
 
     def changes(self) -> list[str]:
         """Mounted paths of what the program made, changed or removed, sorted."""
-        changed = set()
+        changed: set[str] = set()
         for directory, names in self._names.items():
             try:
                 now = set(real.listdir(self.local(directory)))

@@ -1,7 +1,8 @@
 """Child programs by staging: mounted paths among the arguments become local copies, made before the program starts.
 
-What cannot be served so is refused (ENOTSUP) before anything starts: outputs, paths inside larger arguments, directories too big
-to copy. A program that changes a copy makes ``wait`` raise EROFS, because the change is nowhere but in the copy.
+What cannot be served so is refused (ENOTSUP) before anything starts: outputs, paths inside larger arguments,
+directories too big to copy. A program that changes a copy makes ``wait`` raise EROFS, because the change is nowhere
+but in the copy.
 """
 
 from __future__ import annotations
@@ -31,13 +32,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _OUTPUT: Final = "a child program cannot write to the mount; let it write to a local file and copy that with shutil"
-_INSIDE: Final = "a mounted path inside a larger argument cannot be served to a child program; pass it as an argument of its own"
+_INSIDE: Final = (
+    "a mounted path inside a larger argument cannot be served to a child program; pass it as an argument of its own"
+)
 
 _FILTER: Final = (
     '{ code=$({ { shift; "$@" 3>&- 4>&-; echo $? >&3; } | LC_ALL=C sed -e "$1" >&4 3>&-; } 3>&1); } 4>&1; exit "$code"'
 )
-"""Runs ``$2...`` with its standard output through ``sed $1``, keeping its exit code: the stage's root is taken out of what
-programs print, so that they print mounted paths."""
+"""Runs ``$2...`` with its standard output through ``sed $1``, keeping its exit code: the stage's root is taken out of
+what programs print, so that they print mounted paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +200,8 @@ class _Planning:
         return f"{option}={self._placed(target, use, value)}"
 
     def _relative(self, text: str, use: Use) -> str:
-        """A name relative to the directory that the program starts in; it stays as it is where that directory is staged."""
+        """A name relative to the directory that the program starts in; it stays as it is where that directory is
+        staged."""
         target = None
         if not text.startswith("-"):
             target = self._exact(text) if self._start is None else self._below_start(text)
@@ -248,7 +252,7 @@ class _Planning:
         if found is None:
             raise os_error(errno.ENOTSUP, line, hint=_INSIDE)
         pieces, at = [], 0
-        for word, use in zip(found, uses_in(line, found)):
+        for word, use in zip(found, uses_in(line, found), strict=False):
             if word.output:
                 raise os_error(errno.ENOTSUP, word.path, hint=_OUTPUT)
             target = _routed(self._router, word.path)

@@ -1,7 +1,7 @@
 """File objects for mounts with ``on_error="abort"``: leaving ``with`` by an exception drops the upload.
 
-The C classes' ``__exit__`` only closes, so these are subclasses that look at the exception first. Mounts with the default,
-``"commit"``, get the classes of ``io`` themselves, and ``type(f) is io.TextIOWrapper`` holds there.
+The C classes' ``__exit__`` only closes, so these are subclasses that look at the exception first. Mounts with the
+default, ``"commit"``, get the classes of ``io`` themselves, and ``type(f) is io.TextIOWrapper`` holds there.
 """
 
 from __future__ import annotations

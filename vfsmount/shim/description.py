@@ -1,8 +1,8 @@
 """An open file description as the process sees it: the vfs's open file, and the kernel's side of it.
 
-A reader's descriptors are placeholders until its content *escapes* to native code; from then on every number leads to a local
-copy of the whole content, and Python reads it there too, so that the position is one. A writer's descriptors lead to a
-:class:`~vfsmount.shim.spool.Spool`. Directories stay placeholders.
+A reader's descriptors are placeholders until its content *escapes* to native code; from then on every number leads to
+a local copy of the whole content, and Python reads it there too, so that the position is one. A writer's descriptors
+lead to a :class:`~vfsmount.shim.spool.Spool`. Directories stay placeholders.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from vfsmount import real
 from vfsmount.shim import kernelfiles
-from vfsmount.shim.spool import Spool
+from vfsmount.shim.spool import Backing, Spool
+from vfsmount.vfs.staged import StagedFile
 
 if TYPE_CHECKING:
     import io
@@ -28,10 +29,22 @@ _readv = os.readv
 class Description:
     """One ``OpenFile`` with the numbers that lead to it; same verbs, kept in step with native use of the numbers.
 
-    The lock is held while bytes are handed over, as the kernel holds an inode's: two threads that write must not drain twice.
+    The lock is held while bytes are handed over, as the kernel holds an inode's: two threads that write must not drain
+    twice.
     """
 
-    __slots__ = ("__weakref__", "_content", "_spool", "file", "holders", "identity", "lock", "numbers", "owner", "shared")
+    __slots__ = (
+        "__weakref__",
+        "_content",
+        "_spool",
+        "file",
+        "holders",
+        "identity",
+        "lock",
+        "numbers",
+        "owner",
+        "shared",
+    )
 
     def __init__(self, file: OpenFile) -> None:
         self.file = file
@@ -46,7 +59,7 @@ class Description:
         self.owner: weakref.ref[io.IOBase] | None = None
         """The outermost file object that reads or writes here, with what it still buffers."""
         self._content: int | None = None
-        self._spool: Spool | None = None
+        self._spool: Spool | Backing | None = None
 
     # What the file is -------------------------------------------------------------------------------------------------
 
@@ -81,7 +94,7 @@ class Description:
         """One more descriptor for this description: a placeholder, the content, or the spool. Raises: EMFILE."""
         with self.lock:
             if self._spool is None and self.file.writable and not self.file.is_dir:
-                self._spool = Spool(self.file)
+                self._spool = Backing(self.file) if isinstance(self.file, StagedFile) else Spool(self.file)
                 self.identity = kernelfiles.identity(self._spool.front)
             if self._spool is not None:
                 number = real.dup(self._spool.front)
@@ -104,6 +117,10 @@ class Description:
             if self.escaped or self.file.is_dir or not self.file.readable:
                 self.publish()
                 return
+            if isinstance(self.file, StagedFile):
+                self._spool = Backing(self.file)
+                self._lead_to(self._spool.front)
+                return
             size = self.file.stat().size
             back, front = kernelfiles.local_pair(os.O_RDONLY, in_memory=size <= kernelfiles.MEMORY_LIMIT)
             try:
@@ -114,15 +131,23 @@ class Description:
                 attr = self.file.stat()
                 real.utime(back, ns=(attr.mtime_ns, attr.mtime_ns))
                 real.lseek(front, self.file.tell(), os.SEEK_SET)
-                for number in self.numbers:
-                    real.dup2(front, number, real.get_inheritable(number))
+                self._lead_to(front)
             except BaseException:
                 real.fd_close(front)
                 raise
             finally:
                 real.fd_close(back)
             self._content = front
-            self.identity = kernelfiles.identity(front)
+
+    def map_writable(self) -> None:
+        """A mapping through which the file may be changed at any time is about to be made."""
+        if isinstance(self._spool, Backing):
+            self._spool.always_dirty = True
+
+    def _lead_to(self, front: int) -> None:
+        for number in self.numbers:
+            real.dup2(front, number, real.get_inheritable(number))
+        self.identity = kernelfiles.identity(front)
 
     def publish(self) -> None:
         """Let native code find the position where Python left it."""
@@ -132,7 +157,8 @@ class Description:
                 self._spool.publish(self.file)
 
     def close(self, *, abort: bool = False) -> None:
-        """Drain and close for good; commits a writer. Raises: OSError where the upload failed (no object then appears)."""
+        """Drain and close for good; commits a writer. Raises: OSError where the upload failed (no object then
+        appears)."""
         with self.lock:
             spool, self._spool = self._spool, None
             content, self._content = self._content, None
@@ -190,7 +216,7 @@ class Description:
         if self._spool is None:
             return self.file.write(data)
         with self.lock:
-            if self.shared and self._spool is not None and self._is_owner():
+            if self.shared and self._is_owner():
                 self._spool.settle(self.file)
                 return self._spool.append(self.file, data)
             with _InStep(self):

@@ -1,7 +1,7 @@
 """The table of descriptor numbers that lead to open files on a mount.
 
-A number is trusted only while the kernel still shows our inode behind it: native code may close a number unseen, and the kernel
-then gives it to somebody else. For a number that is not ours the table costs one dict look-up.
+A number is trusted only while the kernel still shows our inode behind it: native code may close a number unseen, and
+the kernel then gives it to somebody else. For a number that is not ours the table costs one dict look-up.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vfsmount import real
@@ -37,11 +38,13 @@ class FdTable:
 
     def get(self, number: object) -> Description | None:
         """The description behind ``number``, or None if it is not (or no longer) ours."""
-        if not isinstance(number, int):
+        try:
+            entry = self._entries.get(number)  # type: ignore[call-overload]
+        except TypeError:  # unhashable: the original says so
             return None
-        entry = self._entries.get(number)
-        if entry is None:
+        if entry is None or not isinstance(number, int):
             return None
+        assert isinstance(entry, Description)
         if self._is_ours(number, entry):
             return entry
         self._lost(number, entry)
@@ -107,7 +110,8 @@ class FdTable:
         return new
 
     def duplicate_onto(self, number: int, entry: Description | None, target: int, *, inheritable: bool) -> int:
-        """``dup2``: either number may be ours. What the target led to is closed; as in the kernel its errors are dropped."""
+        """``dup2``: either number may be ours. What the target led to is closed; as in the kernel its errors are
+        dropped."""
         stale = self.get(target)
         if number == target:
             return real.dup2(number, target, inheritable)
@@ -158,15 +162,24 @@ class FdTable:
             entry.holders -= 1
         self._settle(entry, abort=abort)
 
+    def release_logged(self, entry: Description) -> None:
+        """:meth:`release` for callers that have no way to report a failure: it is logged."""
+        try:
+            self.release(entry)
+        except OSError as error:
+            logger.error("%s could not be committed: %s", entry.path, error)
+
     def open_writers(self) -> list[str]:
         """Paths that are being written now, sorted."""
         with self._lock:
             return sorted({entry.path for entry in self._open if entry.writable and not entry.file.closed})
 
-    def close_all(self) -> None:
-        """Close everything that is still open: writers are committed, which is said in a warning; failures are logged."""
+    def close_all(self, belongs: Callable[[str], bool] | None = None) -> list[OSError]:
+        """Close everything that is still open (at the paths that ``belongs`` admits): writers are committed, which is
+        said in a warning; failures are logged, and returned."""
+        failures: list[OSError] = []
         with self._lock:
-            entries = list(self._open)
+            entries = [entry for entry in self._open if belongs is None or belongs(entry.path)]
         for entry in entries:
             owner = entry.owner() if entry.owner is not None else None
             if entry.writable and entry.file.owner_pid == real.getpid():
@@ -179,13 +192,19 @@ class FdTable:
                         self.close(number, entry)
                 entry.holders = 0
                 entry.close()
-            except (OSError, ValueError) as error:
+            except OSError as error:
                 logger.error("%s could not be committed: %s", entry.path, error)
+                failures.append(error)
+            except ValueError as error:  # the file object was detached from its descriptor
+                logger.error("%s could not be committed: %s", entry.path, error)
+                failures.append(OSError(errno.EIO, str(error), entry.path))
         with self._lock:
             self._open.difference_update(entries)
+        return failures
 
     def reap(self) -> None:
-        """Notice numbers that native code closed: what they led to is closed (and committed) if nothing else refers to it."""
+        """Notice numbers that native code closed: what they led to is closed (and committed) if nothing else refers
+        to it."""
         for number in list(self._entries):
             self.get(number)
 

@@ -1,8 +1,9 @@
 """``os.open`` and the functions of ``os`` that take a descriptor number.
 
-For a number that is not ours each costs one dict look-up before the real call. What is refused here has the errno that a kernel
-file system without the feature would give. Left alone, because they are right on a placeholder or a spool too: ``get_inheritable``,
-``get_blocking``, ``isatty``, ``fpathconf``, ``device_encoding``. ``os.fdopen`` ends in ``io.open``.
+For a number that is not ours each costs one dict look-up before the real call. What is refused here has the errno that
+a kernel file system without the feature would give. Left alone, because they are right on a placeholder or a spool
+too: ``get_inheritable``, ``get_blocking``, ``isatty``, ``fpathconf``, ``device_encoding``. ``os.fdopen`` ends in
+``io.open``.
 """
 
 from __future__ import annotations
@@ -26,11 +27,23 @@ if TYPE_CHECKING:
 _Function = Callable[..., Any]
 
 
+def absent(*args: object) -> Any:
+    """In the place of an original that this platform has not; it is then not replaced either."""
+    raise NotImplementedError
+
+
 def replacements(context: ShimContext) -> Iterable[Replacement]:
-    """Everything by descriptor: what is in ``os`` here, copies, ``fcntl`` and ``mmap`` from :mod:`vfsmount.shim.transfers`."""
+    """Everything by descriptor: what is in ``os`` here, copies, ``fcntl`` and ``mmap`` from
+    :mod:`vfsmount.shim.transfers`."""
     from vfsmount.shim import transfers
 
-    for function in (_open(context), *_reading(context.fds), *_writing(context.fds), *_lifetime(context.fds), *_facts(context)):
+    for function in (
+        _open(context),
+        *_reading(context.fds),
+        *_writing(context.fds),
+        *_lifetime(context.fds),
+        *_facts(context),
+    ):
         if hasattr(os, function.__name__):
             yield Replacement(os, function.__name__, function)
     yield from transfers.replacements(context)
@@ -87,30 +100,34 @@ def _wants(flags: object, bit: int) -> bool:
 
 
 def _reading(fds: FdTable) -> Iterator[_Function]:
-    originals = vars(os).copy()
+    get = fds.get
+    real_read: Callable[..., bytes] = vars(os).get("read", absent)
+    real_pread: Callable[..., bytes] = vars(os).get("pread", absent)
+    real_readv: Callable[..., int] = vars(os).get("readv", absent)
+    real_preadv: Callable[..., int] = vars(os).get("preadv", absent)
 
     def read(fd: Any, length: Any, /) -> bytes:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            return bytes(originals["read"](fd, length))
+            return real_read(fd, length)
         return entry.read(_count(length))
 
     def pread(fd: Any, length: Any, offset: Any, /) -> bytes:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            return bytes(originals["pread"](fd, length, offset))
+            return real_pread(fd, length, offset)
         return entry.pread(_count(length), _count(offset))
 
     def readv(fd: Any, buffers: Sequence[Any], /) -> int:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            return int(originals["readv"](fd, buffers))
+            return real_readv(fd, buffers)
         return _fill(buffers, lambda view, done: entry.readinto(view))
 
     def preadv(fd: Any, buffers: Sequence[Any], offset: Any, flags: Any = 0, /) -> int:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            return int(originals["preadv"](fd, buffers, offset, flags))
+            return real_preadv(fd, buffers, offset, flags)
         start = _count(offset)
         return _fill(buffers, lambda view, done: _pread_into(entry, view, start + done))
 
@@ -141,36 +158,43 @@ def _pread_into(entry: Description, view: memoryview, offset: int) -> int:
 
 
 def _writing(fds: FdTable) -> Iterator[_Function]:
-    originals = vars(os).copy()
+    get = fds.get
+    real_write: Callable[..., int] = vars(os).get("write", absent)
+    real_pwrite: Callable[..., int] = vars(os).get("pwrite", absent)
+    real_writev: Callable[..., int] = vars(os).get("writev", absent)
+    real_pwritev: Callable[..., int] = vars(os).get("pwritev", absent)
+    real_ftruncate: Callable[..., Any] = vars(os).get("ftruncate", absent)
+    real_fsync: Callable[..., Any] = vars(os).get("fsync", absent)
+    real_fdatasync: Callable[..., Any] = vars(os).get("fdatasync", absent)
 
     def write(fd: Any, data: Any, /) -> int:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            return int(originals["write"](fd, data))
+            return real_write(fd, data)
         return entry.write(view_of(data))
 
     def pwrite(fd: Any, buffer: Any, offset: Any, /) -> int:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            return int(originals["pwrite"](fd, buffer, offset))
+            return real_pwrite(fd, buffer, offset)
         return entry.pwrite(view_of(buffer), _count(offset))
 
     def writev(fd: Any, buffers: Sequence[Any], /) -> int:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            return int(originals["writev"](fd, buffers))
+            return real_writev(fd, buffers)
         return entry.write(b"".join([view_of(buffer) for buffer in buffers]))
 
     def pwritev(fd: Any, buffers: Sequence[Any], offset: Any, flags: Any = 0, /) -> int:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            return int(originals["pwritev"](fd, buffers, offset, flags))
+            return real_pwritev(fd, buffers, offset, flags)
         return entry.pwrite(b"".join([view_of(buffer) for buffer in buffers]), _count(offset))
 
     def ftruncate(fd: Any, length: Any, /) -> None:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            originals["ftruncate"](fd, length)
+            real_ftruncate(fd, length)
         else:
             entry.truncate(_count(length))
 
@@ -178,7 +202,7 @@ def _writing(fds: FdTable) -> Iterator[_Function]:
         number = number_of(fd)
         entry = fds.get(number)
         if entry is None:
-            originals["fsync"](number)
+            real_fsync(number)
         else:
             entry.fsync()
 
@@ -186,7 +210,7 @@ def _writing(fds: FdTable) -> Iterator[_Function]:
         number = number_of(fd)
         entry = fds.get(number)
         if entry is None:
-            originals["fdatasync"](number)
+            real_fdatasync(number)
         else:
             entry.fsync()
 
@@ -194,12 +218,18 @@ def _writing(fds: FdTable) -> Iterator[_Function]:
 
 
 def _lifetime(fds: FdTable) -> Iterator[_Function]:
-    originals = vars(os).copy()
+    get = fds.get
+    real_dup: Callable[..., int] = vars(os).get("dup", absent)
+    real_dup2: Callable[..., int] = vars(os).get("dup2", absent)
+    real_close: Callable[..., Any] = vars(os).get("close", absent)
+    real_closerange: Callable[..., Any] = vars(os).get("closerange", absent)
+    real_set_inheritable: Callable[..., Any] = vars(os).get("set_inheritable", absent)
+    real_set_blocking: Callable[..., Any] = vars(os).get("set_blocking", absent)
 
     def close(fd: Any) -> None:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            originals["close"](fd)
+            real_close(fd)
         else:
             fds.close(fd, entry)
 
@@ -208,113 +238,132 @@ def _lifetime(fds: FdTable) -> Iterator[_Function]:
             entry = fds.get(number)
             if entry is not None:
                 fds.close_logged(number, entry)
-        originals["closerange"](fd_low, fd_high)
+        real_closerange(fd_low, fd_high)
 
     def dup(fd: Any, /) -> int:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            return int(originals["dup"](fd))
+            return real_dup(fd)
         return fds.duplicate(fd, entry)
 
     def dup2(fd: Any, fd2: Any, inheritable: Any = True) -> int:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None and fds.get(fd2) is None:
-            return int(originals["dup2"](fd, fd2, inheritable))
+            return real_dup2(fd, fd2, inheritable)
         return fds.duplicate_onto(fd, entry, operator.index(fd2), inheritable=bool(inheritable))
 
     def set_inheritable(fd: Any, inheritable: Any, /) -> None:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is not None and inheritable:
             entry.escape()
-        originals["set_inheritable"](fd, inheritable)
+        real_set_inheritable(fd, inheritable)
 
     def set_blocking(fd: Any, blocking: Any, /) -> None:
         if fds.get(fd) is None:  # of no effect on a regular file
-            originals["set_blocking"](fd, blocking)
+            real_set_blocking(fd, blocking)
 
     yield from (close, closerange, dup, dup2, set_inheritable, set_blocking)
 
 
 def _facts(context: ShimContext) -> Iterator[_Function]:
     fds, table = context.fds, context.table
-    originals = vars(os).copy()
+    get = fds.get
+    real_lseek: Callable[..., int] = vars(os).get("lseek", absent)
+    real_ttyname: Callable[..., str] = vars(os).get("ttyname", absent)
+    real_tcgetpgrp: Callable[..., int] = vars(os).get("tcgetpgrp", absent)
+    real_fstat: Callable[..., os.stat_result] = vars(os).get("fstat", absent)
+    real_fstatvfs: Callable[..., os.statvfs_result] = vars(os).get("fstatvfs", absent)
+    real_fchmod: Callable[..., Any] = vars(os).get("fchmod", absent)
+    real_fchown: Callable[..., Any] = vars(os).get("fchown", absent)
+    real_lockf: Callable[..., Any] = vars(os).get("lockf", absent)
+    real_posix_fallocate: Callable[..., Any] = vars(os).get("posix_fallocate", absent)
+    real_posix_fadvise: Callable[..., Any] = vars(os).get("posix_fadvise", absent)
+    real_tcsetpgrp: Callable[..., Any] = vars(os).get("tcsetpgrp", absent)
 
     def lseek(fd: Any, position: Any, whence: Any, /) -> int:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            return int(originals["lseek"](fd, position, whence))
+            return real_lseek(fd, position, whence)
         return entry.seek(operator.index(position), operator.index(whence))
 
     def fstat(fd: Any) -> os.stat_result:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            result: os.stat_result = originals["fstat"](fd)
-            return result
+            return real_fstat(fd)
         return entry.stat().stat_result()
 
     def fstatvfs(fd: Any, /) -> os.statvfs_result:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            result: os.statvfs_result = originals["fstatvfs"](fd)
-            return result
+            return real_fstatvfs(fd)
         return table.statvfs(entry.path)
 
     def fchmod(fd: Any, mode: Any) -> None:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            originals["fchmod"](fd, mode)
+            real_fchmod(fd, mode)
         else:
             entry.chmod(mode)
 
     def fchown(fd: Any, uid: Any, gid: Any) -> None:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            originals["fchown"](fd, uid, gid)
+            real_fchown(fd, uid, gid)
         else:
             entry.chown(uid, gid)
 
     def lockf(fd: Any, command: Any, length: Any, /) -> None:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            originals["lockf"](fd, command, length)
+            real_lockf(fd, command, length)
         else:
             refuse(entry, errno.ENOTSUP, "a bucket has no locks")
 
     def posix_fallocate(fd: Any, offset: Any, length: Any, /) -> None:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            originals["posix_fallocate"](fd, offset, length)
+            real_posix_fallocate(fd, offset, length)
         else:
             refuse(entry, errno.ENOTSUP, "space in a bucket cannot be reserved")
 
     def posix_fadvise(fd: Any, offset: Any, length: Any, advice: Any, /) -> None:
         if fds.get(fd) is None:  # advice: nothing has to come of it
-            originals["posix_fadvise"](fd, offset, length, advice)
+            real_posix_fadvise(fd, offset, length, advice)
 
     def ttyname(fd: Any, /) -> str:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            return str(originals["ttyname"](fd))
+            return real_ttyname(fd)
         raise os_error(errno.ENOTTY)
 
     def tcgetpgrp(fd: Any, /) -> int:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            return int(originals["tcgetpgrp"](fd))
+            return real_tcgetpgrp(fd)
         raise os_error(errno.ENOTTY)
 
     def tcsetpgrp(fd: Any, pgid: Any, /) -> None:
-        entry = fds.get(fd)
+        entry = get(fd)
         if entry is None:
-            originals["tcsetpgrp"](fd, pgid)
+            real_tcsetpgrp(fd, pgid)
         else:
             raise os_error(errno.ENOTTY)
 
-    yield from (lseek, fstat, fstatvfs, fchmod, fchown, lockf, posix_fallocate, posix_fadvise, ttyname, tcgetpgrp, tcsetpgrp)
+    yield from (
+        lseek,
+        fstat,
+        fstatvfs,
+        fchmod,
+        fchown,
+        lockf,
+        posix_fallocate,
+        posix_fadvise,
+        ttyname,
+        tcgetpgrp,
+        tcsetpgrp,
+    )
 
 
 def refuse(entry: Description, number: int, hint: str) -> NoReturn:
     """Raise ``number`` for the file behind ``entry``."""
     raise os_error(number, entry.path, hint=hint)
-
-

@@ -1,4 +1,5 @@
-"""``open``, ``io.FileIO`` and ``io.open_code``: CPython's own file objects over :class:`~vfsmount.shim.rawfile.VfsFileIO`.
+"""``open``, ``io.FileIO`` and ``io.open_code``: CPython's own file objects over
+:class:`~vfsmount.shim.rawfile.VfsFileIO`.
 
 Arguments are judged by the original: whatever looks wrong is passed on to it, and it raises before it touches the path.
 Source: Lib/_pyio.py, open.
@@ -66,7 +67,9 @@ def parse_mode(mode: str, *, raw: bool = False) -> Mode | None:
         "x": os.O_CREAT | os.O_EXCL,
         "a": os.O_CREAT | os.O_APPEND,
     }[kind]
-    return Mode(flags | _CLOEXEC, kind + ("+" if updating else ""), kind == "r", kind != "r", updating, raw or "b" in letters)
+    return Mode(
+        flags | _CLOEXEC, kind + ("+" if updating else ""), kind == "r", kind != "r", updating, raw or "b" in letters
+    )
 
 
 class Files:
@@ -119,7 +122,7 @@ class Files:
                 entry, number = self._describe(target, given, parsed), None
         aborts = self._aborts(entry)
         if encoding is None and not parsed.binary:
-            encoding = io.text_encoding(None, 3)
+            encoding = io.text_encoding(None, 3)  # type: ignore[attr-defined,unused-ignore]
         raw = self._raw(entry, parsed, given, number, closefd)
         try:
             return _wrap(raw, mode, parsed, buffering, encoding, errors, newline, aborts=aborts)
@@ -128,7 +131,7 @@ class Files:
             raw.close()
             raise
 
-    def raw(self, file: Any, mode: str, closefd: bool, opener: Opener | None) -> VfsFileIO | None:
+    def raw(self, file: Any, mode: Any, closefd: bool, opener: Opener | None) -> VfsFileIO | None:
         """``io.FileIO(...)``; None if the original is to do it."""
         parsed = parse_mode(mode, raw=True) if isinstance(mode, str) else None
         if parsed is None or opener is not None:
@@ -211,7 +214,7 @@ def _wrap(
         )
     if buffering == 0:
         raw.description.owner = weakref.ref(raw)
-        return raw  # type: ignore[return-value]
+        return raw
     size = PREFERRED_IO if buffering < 0 or buffering == 1 else buffering
     buffered: io.BufferedReader | io.BufferedWriter | io.BufferedRandom
     if parsed.updating:
@@ -219,20 +222,22 @@ def _wrap(
     elif parsed.writing:
         buffered = (AbortingBufferedWriter if aborts else io.BufferedWriter)(raw, size)
     else:
+        if buffering < 0:  # no more than the file can fill
+            size = min(size, max(raw.description.stat().size + 1, io.DEFAULT_BUFFER_SIZE))
         buffered = io.BufferedReader(raw, size)
     if parsed.binary:
         raw.description.owner = weakref.ref(buffered)
         return buffered
     wrapper = AbortingTextIOWrapper if aborts else io.TextIOWrapper
     text = wrapper(buffered, encoding, errors, newline, line_buffering)
-    text.mode = mode  # type: ignore[misc]
+    text.mode = mode  # type: ignore[misc,unused-ignore]
     raw.description.owner = weakref.ref(text)
     return text
 
 
 def replacements(context: ShimContext) -> Iterable[Replacement]:
     """``open``, ``io.FileIO`` and ``io.open_code``."""
-    original = builtins.open
+    original: Callable[..., IO[Any]] = builtins.open
     original_code = io.open_code
     files = Files(context, original)
     router = context.router
@@ -305,7 +310,7 @@ def _file_io_class(files: Files) -> type:
         def __subclasscheck__(cls, subclass: type) -> bool:
             return issubclass(subclass, real.FileIO) if cls is FileIO else super().__subclasscheck__(subclass)
 
-    class FileIO(real.FileIO, metaclass=FileIOType):
+    class FileIO(real.FileIO, metaclass=FileIOType):  # type: ignore[valid-type,misc]
         __doc__ = real.FileIO.__doc__
 
     FileIO.__module__ = real.FileIO.__module__
@@ -317,7 +322,7 @@ def _file_io_arguments(*args: Any, **kwargs: Any) -> tuple[Any, Any, Any, Any] |
     """``(file, mode, closefd, opener)``, or None where the original has to judge them."""
     names = ("file", "mode", "closefd", "opener")
     values: dict[str, Any] = {"mode": "r", "closefd": True, "opener": None}
-    values.update(zip(names, args))
+    values.update(zip(names, args, strict=False))
     values.update(kwargs)
     if len(args) > len(names) or set(values) != set(names):
         return None

@@ -1,8 +1,8 @@
 """Files of the kernel's that stand behind our descriptor numbers: placeholders, local content, spools.
 
-Every number that ``os.open`` or ``fileno()`` hands out is a real descriptor, so that the process may dup, close, pass and inherit
-it. What it leads to is made here; each has an inode of its own, by which a number that native code closed, and the kernel
-gave to something else, is told from ours.
+Every number that ``os.open`` or ``fileno()`` hands out is a real descriptor, so that the process may dup, close, pass
+and inherit it. What it leads to is made here; each has an inode of its own, by which a number that native code closed,
+and the kernel gave to something else, is told from ours.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def _pair_on_disk(front_flags: int) -> tuple[int, int]:
 
 
 def local_pair(front_flags: int, *, in_memory: bool) -> tuple[int, int]:
-    """A nameless empty file opened twice: ``back`` for us (read and write), ``front`` as ``front_flags`` say, for others.
+    """A nameless empty file opened twice: ``back`` for us (read and write), ``front`` as ``front_flags`` say, for
+    others.
 
     The two have separate offsets. Where the preferred place (memory or disk) is not to be had the other serves.
 

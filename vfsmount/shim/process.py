@@ -1,8 +1,9 @@
-"""Starting other programs: what a :class:`ChildPlanner` makes of a command that concerns a mount, and our descriptors in children.
+"""Starting other programs: what a :class:`ChildPlanner` makes of a command that concerns a mount, and our descriptors
+in children.
 
-``subprocess.Popen`` is patched in place, which covers ``run``, ``call``, ``check_output``, ``os.popen`` and asyncio. A descriptor of
-ours that a child gets is the content (a reader) or the spool (a writer); the child counts as one who has it open, so that an
-upload is committed by whoever closes last, as on a disk.
+``subprocess.Popen`` is patched in place, which covers ``run``, ``call``, ``check_output``, ``os.popen`` and asyncio. A
+descriptor of ours that a child gets is the content (a reader) or the spool (a writer); the child counts as one who has
+it open, so that an upload is committed by whoever closes last, as on a disk.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class ChildPlanner(Protocol):
         """Whether :meth:`plan` would have anything to do. No request."""
 
     def plan(self, command: Command) -> Plan | None:
-        """None where the command does not concern a mount. Raises: OSError (ENOTSUP) where it does and cannot be served."""
+        """None where the command does not concern a mount. Raises: OSError (ENOTSUP) where it does and cannot be
+        served."""
 
     def close(self) -> None:
         """Clear up after programs that nobody waited for."""
@@ -131,9 +133,10 @@ def _popen(context: ShimContext) -> Iterator[_Function]:
     orphans: list[_Child] = []  # still running when their Popen was collected
 
     def __init__(self: Any, args: Any, *rest: Any, **options: Any) -> None:
-        given = dict(zip(names, rest), **options) if rest else options
+        given = dict(zip(names, rest, strict=False), **options) if rest else options
         plan = _planned(
-            context, Command(args, bool(given.get("shell")), given.get("executable"), given.get("cwd"), given.get("env"))
+            context,
+            Command(args, bool(given.get("shell")), given.get("executable"), given.get("cwd"), given.get("env")),
         )
         entries = _ours(fds, given)
         if plan is None and not entries:
@@ -243,7 +246,7 @@ def _spawn(context: ShimContext, name: str, running: list[tuple[_Child, int]]) -
         command = Command([file, *args[1:]], env=env[0] if env else None)
         if not _concerned(context, command):
             return int(original(mode, file, args, *env))
-        child = subprocess.Popen(command.argv, env=command.env)  # type: ignore[call-overload]
+        child: Any = subprocess.Popen([file, *args[1:]], env=command.env)
         if mode == os.P_WAIT:
             return int(child.wait())
         ended = [each for each in running if not _is_alive(each[1])]
@@ -280,7 +283,9 @@ def _posix_spawn(context: ShimContext, name: str, plans: list[Plan]) -> _Functio
             if plan is not None:
                 if plan.cwd is not None:
                     plan.discard()
-                    raise os_error(errno.ENOTSUP, None, hint="posix_spawn cannot start in a mounted directory; use subprocess")
+                    raise os_error(
+                        errno.ENOTSUP, None, hint="posix_spawn cannot start in a mounted directory; use subprocess"
+                    )
                 plans.append(plan)
                 return int(original(plan.argv[0], list(plan.argv), env, **options))
         return int(original(path, argv, env, **options))
@@ -295,7 +300,8 @@ def _execs(context: ShimContext) -> Iterator[_Function]:
 
 
 def _exec(context: ShimContext, name: str) -> _Function:
-    """``execl``, ``execvp`` and their like are Python and end here. The new program would have nobody to clear up after it."""
+    """``execl``, ``execvp`` and their like are Python and end here. The new program would have nobody to clear up
+    after it."""
     original = getattr(os, name)
 
     def execute(path: Any, argv: Any, *env: Any) -> Any:

@@ -11,7 +11,6 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from vfsmount import real
 from vfsmount.errors import os_error
 from vfsmount.model import PREFERRED_IO
 
@@ -35,14 +34,15 @@ SERVED: Final = frozenset(
         "socket",
     }
 )
-"""Modules that give what ``fileno()`` returns to functions of ``os`` only (fstat, sendfile), which know our numbers: for these
-the content need not be fetched. Everybody else may hand the number to C."""
+"""Modules that give what ``fileno()`` returns to functions of ``os`` only (fstat, sendfile), which know our numbers:
+for these the content need not be fetched. Everybody else may hand the number to C."""
 
 
-class VfsFileIO(real.FileIO):
+class VfsFileIO(io.FileIO):
     """``io.FileIO`` in all but the descriptor, which is made when somebody asks for it.
 
-    A subclass so that ``isinstance(f.raw, io.FileIO)`` holds; nothing of the base but its methods from ``io.IOBase`` is used.
+    A subclass so that ``isinstance(f.raw, io.FileIO)`` holds; nothing of the base but its methods from ``io.IOBase``
+    is used.
     """
 
     _blksize = PREFERRED_IO
@@ -82,12 +82,13 @@ class VfsFileIO(real.FileIO):
         return self._closed
 
     @property
-    def closefd(self) -> bool:  # type: ignore[override]
+    def closefd(self) -> bool:
         return self._closefd
 
     @property
     def mode(self) -> str:  # type: ignore[override]
-        # "wb" reads "wb", but an update is "rb+" whatever it was opened with. Source: Modules/_io/fileio.c, mode_string.
+        # "wb" reads "wb", but an update is "rb+" whatever it was opened with. Source: Modules/_io/fileio.c,
+        # mode_string.
         if "+" not in self._mode:
             return self._mode[0] + "b"
         return {"x": "xb+", "a": "ab+"}.get(self._mode[0], "rb+")
@@ -282,7 +283,8 @@ def _bytes_view(data: ReadableBuffer) -> memoryview:
 
 
 def raw_of(thing: object) -> VfsFileIO | None:
-    """The raw file below ``thing`` (a raw, buffered or text object, or a wrapper such as tempfile's) if it is one of ours."""
+    """The raw file below ``thing`` (a raw, buffered or text object, or a wrapper such as tempfile's) if it is one of
+    ours."""
     for _ in range(4):
         if isinstance(thing, VfsFileIO):
             return thing
@@ -312,5 +314,3 @@ def number_of(thing: object) -> object:
         return thing
     raw = raw_of(thing)
     return thing if raw is None else raw.number()
-
-

@@ -1,9 +1,9 @@
 """The kernel file behind a write descriptor: what native code writes there ends in the upload.
 
-The spool's offset and size are the stream's: C code that asks for the position, seeks to the end, or simply writes, finds
-what it would find in a real file. Whatever appears in it is drained into the stream before the next Python operation and at
-close. Bytes that were drained are punched out, all but the last block, which is kept and compared, so that a native write
-behind the stream's end is noticed and not dropped.
+The spool's offset and size are the stream's: C code that asks for the position, seeks to the end, or simply writes,
+finds what it would find in a real file. Whatever appears in it is drained into the stream before the next Python
+operation and at close. Bytes that were drained are punched out, all but the last block, which is kept and compared, so
+that a native write behind the stream's end is noticed and not dropped.
 """
 
 from __future__ import annotations
@@ -16,9 +16,63 @@ from vfsmount.shim import kernelfiles
 
 if TYPE_CHECKING:
     from vfsmount.vfs.openfile import OpenFile
+    from vfsmount.vfs.staged import StagedFile
+
+_ODD: Final = 1_000_003
+"""Nanoseconds: marked times are one over a multiple of this, which the clock's are not but once in a million."""
 
 BLOCK: Final = 1 << 16
 """Bytes; at least the block of any file system, so that the last, partly drained one can be kept whole."""
+
+
+class Backing:
+    """The local file that a staged mount keeps the content in, opened once more: native code has the thing itself.
+
+    What is left to do is to keep the position one, and to notice changes: the file's time is set to a known one after
+    each Python operation, so that any native write shows.
+    """
+
+    __slots__ = ("_offset", "_size", "_time", "always_dirty", "front")
+
+    def __init__(self, file: StagedFile) -> None:
+        access = file.flags & (os.O_ACCMODE | os.O_APPEND)
+        self.front = real.fd_open(f"/proc/self/fd/{file.node.descriptor()}", access)
+        self._offset = 0
+        self._size = self._time = -1
+        self.always_dirty = False
+        """A writable mapping exists, whose stores show in no time."""
+        self.publish(file)
+
+    def settle(self, file: OpenFile) -> None:
+        """Take over the offset and the changes that native code left."""
+        if file.writable:
+            found = real.fstat(self.front)
+            if self.always_dirty or (found.st_size, found.st_mtime_ns) != (self._size, self._time):
+                file.node.mark()  # type: ignore[attr-defined]
+        offset = real.lseek(self.front, 0, os.SEEK_CUR)
+        if offset != self._offset:
+            file.seek(offset, os.SEEK_SET)
+            self._offset = offset
+
+    def publish(self, file: OpenFile) -> None:
+        """Show native code the position where Python left it."""
+        offset = file.tell()
+        if offset != self._offset:
+            self._offset = real.lseek(self.front, offset, os.SEEK_SET)
+        if file.writable:
+            found = real.fstat(self.front)
+            self._size, self._time = found.st_size, found.st_mtime_ns // _ODD * _ODD + 1
+            real.utime(self.front, ns=(self._time, self._time))
+
+    def append(self, file: OpenFile, data: bytes | memoryview) -> int:
+        """Write through the kernel, in order with another process that writes to the same offset at the same time."""
+        written = real.fd_write(self.front, data)
+        self.settle(file)
+        return written
+
+    def close(self) -> None:
+        """Let go of the kernel's file."""
+        kernelfiles.close_quietly(self.front)
 
 
 class Spool:
@@ -37,8 +91,8 @@ class Spool:
     def settle(self, file: OpenFile) -> None:
         """Hand to ``file`` what native code wrote, and take over the offset it left.
 
-        Raises: OSError of the stream (EINVAL where a sequential mount met a write that is not at its end); the bytes then stay
-        in the spool, and the next call fails again.
+        Raises: OSError of the stream (EINVAL where a sequential mount met a write that is not at its end); the bytes
+        then stay in the spool, and the next call fails again.
         """
         size = real.fstat(self._back).st_size
         offset = real.lseek(self.front, 0, os.SEEK_CUR)
@@ -86,7 +140,8 @@ class Spool:
             start += len(data)
 
     def _check_behind(self, file: OpenFile) -> None:
-        """Pass on native writes at offsets that the stream has left behind: a staged mount takes them, a sequential one refuses."""
+        """Pass on native writes at offsets that the stream has left behind: a staged mount takes them, a sequential
+        one refuses."""
         kept = self._end - len(self._tail)
         if self._punches and kept:
             for data, hole in kernelfiles.data_extents(self._back, 0, kept):
@@ -95,7 +150,7 @@ class Spool:
         if self._tail:
             now = real.pread(self._back, len(self._tail), kept)
             if now != self._tail:
-                first = next(i for i, (a, b) in enumerate(zip(now, self._tail)) if a != b)
+                first = next(i for i, (a, b) in enumerate(zip(now, self._tail, strict=False)) if a != b)
                 self._copy(file, kept + first, self._end)
                 self._tail = now
 
@@ -103,7 +158,11 @@ class Spool:
         """The stream now ends at ``end``: free what lies before its last block and remember that block."""
         kept = end // BLOCK * BLOCK
         before = self._end // BLOCK * BLOCK
-        if self._punches and before < kept and next(kernelfiles.data_extents(self._back, before, kept), None) is not None:
+        if (
+            self._punches
+            and before < kept
+            and next(kernelfiles.data_extents(self._back, before, kept), None) is not None
+        ):
             self._punches = kernelfiles.punch(self._back, before, kept)
         self._tail = real.pread(self._back, end - kept, kept) if end > kept else b""
         self._end = end

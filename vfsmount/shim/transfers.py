@@ -1,4 +1,5 @@
-"""Copies between two descriptors (``sendfile``, ``copy_file_range``, ``splice``), shutil's fast copy, ``fcntl`` and ``mmap``.
+"""Copies between two descriptors (``sendfile``, ``copy_file_range``, ``splice``), shutil's fast copy, ``fcntl`` and
+``mmap``.
 
 Where Python makes the call, the bytes go through the open files and nothing is spooled.
 """
@@ -11,6 +12,7 @@ import mmap as _mmap
 import operator
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
@@ -18,7 +20,7 @@ from vfsmount import real
 from vfsmount.errors import os_error
 from vfsmount.shim.context import Replacement, ShimContext
 from vfsmount.shim.descriptors import FdTable
-from vfsmount.shim.fdcalls import refuse
+from vfsmount.shim.fdcalls import absent, refuse
 from vfsmount.shim.kernelfiles import CHUNK
 from vfsmount.shim.rawfile import number_of, raw_of
 
@@ -43,7 +45,9 @@ def replacements(context: ShimContext) -> Iterable[Replacement]:
 # Copies ---------------------------------------------------------------------------------------------------------------
 
 
-def _move(fds: FdTable, out_fd: int, in_fd: int, count: int, offset_in: int | None, offset_out: int | None = None) -> int:
+def _move(
+    fds: FdTable, out_fd: int, in_fd: int, count: int, offset_in: int | None, offset_out: int | None = None
+) -> int:
     """Copy at most ``count`` bytes (at most one chunk of them), as ``sendfile`` would; the number copied."""
     source, sink = fds.get(in_fd), fds.get(out_fd)
     size = min(count, CHUNK)
@@ -70,21 +74,23 @@ def _move(fds: FdTable, out_fd: int, in_fd: int, count: int, offset_in: int | No
 
 
 def _copies(fds: FdTable) -> Iterator[_Function]:
-    originals = vars(os).copy()
+    real_sendfile: Callable[..., int] = vars(os).get("sendfile", absent)
+    real_copy_file_range: Callable[..., int] = vars(os).get("copy_file_range", absent)
+    real_splice: Callable[..., int] = vars(os).get("splice", absent)
 
     def sendfile(out_fd: Any, in_fd: Any, offset: Any, count: Any, *rest: Any, **more: Any) -> int:
         if fds.get(out_fd) is None and fds.get(in_fd) is None:
-            return int(originals["sendfile"](out_fd, in_fd, offset, count, *rest, **more))
+            return real_sendfile(out_fd, in_fd, offset, count, *rest, **more)
         return _move(fds, out_fd, in_fd, operator.index(count), None if offset is None else operator.index(offset))
 
     def copy_file_range(src: Any, dst: Any, count: Any, offset_src: Any = None, offset_dst: Any = None) -> int:
         if fds.get(src) is None and fds.get(dst) is None:
-            return int(originals["copy_file_range"](src, dst, count, offset_src, offset_dst))
+            return real_copy_file_range(src, dst, count, offset_src, offset_dst)
         return _move(fds, dst, src, operator.index(count), offset_src, offset_dst)
 
     def splice(src: Any, dst: Any, count: Any, offset_src: Any = None, offset_dst: Any = None, flags: Any = 0) -> int:
         if fds.get(src) is None and fds.get(dst) is None:
-            return int(originals["splice"](src, dst, count, offset_src, offset_dst, flags))
+            return real_splice(src, dst, count, offset_src, offset_dst, flags)
         return _move(fds, dst, src, min(operator.index(count), 1 << 16), offset_src, offset_dst)
 
     yield from (sendfile, copy_file_range, splice)
@@ -107,7 +113,10 @@ def _fast_copy() -> _Function:
 
 
 def _controls(fds: FdTable) -> Iterator[_Function]:
-    originals = vars(_fcntl).copy()
+    real_fcntl: Callable[..., Any] = vars(_fcntl).get("fcntl", absent)
+    real_flock: Callable[..., Any] = vars(_fcntl).get("flock", absent)
+    real_lockf: Callable[..., Any] = vars(_fcntl).get("lockf", absent)
+    real_ioctl: Callable[..., Any] = vars(_fcntl).get("ioctl", absent)
     duplicating = {_fcntl.F_DUPFD: True, getattr(_fcntl, "F_DUPFD_CLOEXEC", -1): False}
     locking = {getattr(_fcntl, name, -1) for name in ("F_SETLK", "F_SETLKW", "F_GETLK", "F_OFD_SETLK", "F_OFD_SETLKW")}
     plain = {_fcntl.F_GETFD, _fcntl.F_SETFL}
@@ -116,7 +125,7 @@ def _controls(fds: FdTable) -> Iterator[_Function]:
         number = number_of(fd)
         entry = fds.get(number)
         if entry is None:
-            return originals["fcntl"](number, cmd, arg)
+            return real_fcntl(number, cmd, arg)
         assert isinstance(number, int)
         if cmd in duplicating:
             return fds.duplicate(number, entry, operator.index(arg), inheritable=duplicating[cmd])
@@ -125,9 +134,9 @@ def _controls(fds: FdTable) -> Iterator[_Function]:
         if cmd == _fcntl.F_SETFD:
             if not arg & _fcntl.FD_CLOEXEC:
                 entry.escape()
-            return originals["fcntl"](number, cmd, arg)
+            return real_fcntl(number, cmd, arg)
         if cmd in plain:
-            return originals["fcntl"](number, cmd, arg) if cmd == _fcntl.F_GETFD else 0
+            return real_fcntl(number, cmd, arg) if cmd == _fcntl.F_GETFD else 0
         if cmd in locking:
             refuse(entry, errno.ENOTSUP, "a bucket has no locks")
         raise os_error(errno.EINVAL, entry.path)
@@ -136,7 +145,7 @@ def _controls(fds: FdTable) -> Iterator[_Function]:
         number = number_of(fd)
         entry = fds.get(number)
         if entry is None:
-            originals["flock"](number, operation)
+            real_flock(number, operation)
         else:
             refuse(entry, errno.ENOTSUP, "a bucket has no locks")
 
@@ -144,7 +153,7 @@ def _controls(fds: FdTable) -> Iterator[_Function]:
         number = number_of(fd)
         entry = fds.get(number)
         if entry is None:
-            originals["lockf"](number, cmd, len, start, whence)
+            real_lockf(number, cmd, len, start, whence)
         else:
             refuse(entry, errno.ENOTSUP, "a bucket has no locks")
 
@@ -152,7 +161,7 @@ def _controls(fds: FdTable) -> Iterator[_Function]:
         number = number_of(fd)
         entry = fds.get(number)
         if entry is None:
-            return originals["ioctl"](number, request, arg, mutate_flag)
+            return real_ioctl(number, request, arg, mutate_flag)
         raise os_error(errno.ENOTTY, entry.path)
 
     yield from (fcntl, flock, lockf, ioctl)
@@ -171,7 +180,12 @@ def _mmap_class(fds: FdTable) -> type:
             entry = fds.get(fileno)
             if entry is not None:
                 entry.escape()
-            return original(*args, **kwargs) if cls is mmap else super().__call__(*args, **kwargs)
+            made = original(*args, **kwargs) if cls is mmap else super().__call__(*args, **kwargs)
+            if entry is not None and entry.writable:
+                entry.map_writable()  # the mapping outlives the descriptor, and what is stored in it is to be uploaded
+                fds.hold(entry)
+                weakref.finalize(made, fds.release_logged, entry).atexit = False
+            return made
 
         def __instancecheck__(cls, instance: object) -> bool:
             return isinstance(instance, original) if cls is mmap else super().__instancecheck__(instance)
@@ -179,7 +193,7 @@ def _mmap_class(fds: FdTable) -> type:
         def __subclasscheck__(cls, subclass: type) -> bool:
             return issubclass(subclass, original) if cls is mmap else super().__subclasscheck__(subclass)
 
-    class mmap(original, metaclass=MmapType):  # type: ignore[valid-type,misc]  # noqa: N801
+    class mmap(original, metaclass=MmapType):  # type: ignore[valid-type,misc]
         __doc__ = original.__doc__
 
     mmap.__module__ = original.__module__
