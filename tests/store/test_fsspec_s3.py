@@ -160,7 +160,10 @@ def test_an_expired_token_is_renewed_once(asking: Start) -> None:
 def test_a_token_that_stays_expired_is_unauthenticated(asking: Start) -> None:
     def answer(asked: Asked) -> Answer:
         # A HEAD has no body that says why.
-        return Answer(400) if asked.method == "HEAD" else error(400, "ExpiredToken")
+        if asked.method == "HEAD":
+            return Answer(400)
+        told = error(400, "ExpiredToken")
+        return Answer(400, {**told.headers, "x-amz-request-id": "REQ1"}, told.body)
 
     _, store = asking(answer, credentials=lambda: Credentials("A", "S", "T"))
     with pytest.raises(Unauthenticated) as caught:

@@ -13,6 +13,9 @@ from typing import Final
 
 from vfsmount.errors import InvalidKey
 
+MAX_KEY_BYTES: Final = 1024
+"""UTF-8 bytes; some servers take more, and then nobody else can read them. Source: S3, object key names."""
+
 _REFUSED: Final = re.compile(
     r"""\A\Z                    # the empty key: obstore would address the bucket itself
       | (?:\A|/)\.{0,2}(?:/|\Z) # an empty, '.' or '..' segment; so also a slash at either end
@@ -37,6 +40,8 @@ def check_key(key: str, *, operation: str, bucket: str) -> None:
     """Raises InvalidKey where obstore would refuse ``key`` or name another one; costs no request."""
     if _REFUSED.search(key) is not None:
         raise InvalidKey(refusal(key) or "", operation=operation, bucket=bucket, key=key)
+    if len(key) * 4 > MAX_KEY_BYTES and len(key.encode()) > MAX_KEY_BYTES:  # a character has four bytes at most
+        raise InvalidKey(f"over {MAX_KEY_BYTES} bytes", operation=operation, bucket=bucket, key=key)
 
 
 def list_prefix(prefix: str, *, bucket: str) -> str | None:

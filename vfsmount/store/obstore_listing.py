@@ -33,7 +33,17 @@ def mtime_ns(when: datetime) -> int:
 
 def metas(listed: Iterable[Any]) -> list[ObjectMeta]:
     """obstore's dictionaries as objects whose key is still the path obstore tells."""
-    return [ObjectMeta(o["path"], o["size"], mtime_ns(o["last_modified"]), o["e_tag"]) for o in listed]
+    found = [ObjectMeta(o["path"], o["size"], mtime_ns(o["last_modified"]), o["e_tag"]) for o in listed]
+    check_replaced(meta.key for meta in found)
+    return found
+
+
+def check_replaced(paths: Iterable[str]) -> None:
+    """Raises NotSupported for U+FFFD: obstore asks for no URL encoding, and a server whose XML cannot carry a control
+    character may put that in its place (SeaweedFS does), so that the key would be another one."""
+    for path in paths:
+        if "\ufffd" in path:
+            raise NotSupported(f"a key that XML may have changed: {path!r}", operation="list")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,7 @@ class Lister:
                 objects.append(meta)
         # At the root only the key prefix '/' comes back as ''. obstore sorts without the slash: 'a' before 'a-'.
         prefixes = sorted(path + "/" for path in found["common_prefixes"])
+        check_replaced(prefixes)
         if any(not path.startswith(prefix) for path in prefixes):
             raise NotSupported(f"obstore listed a prefix beside {prefix!r}", operation="list", code=UNORDERED)
         if any(after.startswith(path) and after != path for path in prefixes):

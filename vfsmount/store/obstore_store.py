@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from vfsmount import real
 from vfsmount.errors import Corrupt, InvalidKey, NotFound, NotSupported, PreconditionFailed, StoreError
 from vfsmount.model import ListPage, ObjectMeta
-from vfsmount.store import after_fork, aws_errors, obstore_client, region
+from vfsmount.store import after_fork, obstore_client, region
 from vfsmount.store.obstore_client import Client
 from vfsmount.store.obstore_errors import (
     BARE_400,
@@ -43,6 +43,9 @@ def traits_of(options: StoreOptions) -> StoreTraits:
     if options.provider == "gcs":
         # Its S3 interface ignores If-Match and If-None-Match on writes. Source: GCS XML API, conditional headers.
         return StoreTraits(conditional_put=False)
+    if options.provider == "other":
+        # SeaweedFS lists as its directories are sorted: "a/b" before "a b".
+        return StoreTraits(ordered_list=False)
     return StoreTraits()
 
 
@@ -230,8 +233,13 @@ class ObstoreStore:
         if self._options.kind == "gs" or self._options.provider == "gcs":
             for key in keys:
                 self.delete(key)
-        elif keys:
-            names = list(keys)
+            return
+        # DeleteObjects names keys in XML, where SeaweedFS keeps a backslash that it takes for a slash in a path.
+        for key in keys:
+            if "\\" in key:
+                self.delete(key)
+        names = [key for key in keys if "\\" not in key]
+        if names:
             self._run("delete", None, lambda client: client.api.delete(client.reader, names))
 
     def _check(self, operation: str, key: str) -> None:
@@ -288,6 +296,8 @@ class ObstoreStore:
         """
         if self._options.kind != "s3":
             return None
+        from vfsmount.store import aws_errors
+
         place: str | None = client.region
         if failure.code in aws_errors.EXPIRED:
             if not client.signed:
