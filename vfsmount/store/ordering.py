@@ -67,7 +67,7 @@ def unordered_page(
     start_after: str | None = None,
     limit: int = 1000,
 ) -> KeyPage:
-    """The same entries in a stable order that is not the keys' own: what a store with ``ordered_list=False`` may give."""
+    """The same entries in a stable order that is not the keys' own, as where ``ordered_list`` is False."""
     whole = page(keys, prefix, delimiter=delimiter, start_after=start_after, limit=len(keys) + 1)
     ranked = sorted((_rank(name), name) for name in (*whole.keys, *whole.prefixes))
     first = 0 if token is None else bisect_left(ranked, (token, ""))
