@@ -144,7 +144,11 @@ class Filesystem:
 
     def rename(self, source: str, target: str, display: str, display2: str) -> None:
         """With ``allow_rename``: see :class:`~vfsmount.vfs.renaming.Renamer`. Else ENOSYS."""
-        self._renamer.rename(source, target, display, display2)
+        try:
+            self._renamer.rename(source, target, display, display2)
+        except OSError as error:  # rename(2) does not say which of the two it was, so Python names both
+            error.filename, error.filename2 = display, display2
+            raise
 
     def refuse_node(self, path: str, display: str) -> None:
         """Links, devices, pipes: always raises."""

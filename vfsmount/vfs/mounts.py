@@ -87,7 +87,7 @@ class MountTable:
         mount, inner = self._target(path)
         try:
             attr = mount.fs.stat(inner, path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             if path in self._below:
                 return self.synthetic_attr(path)
             raise
@@ -121,7 +121,7 @@ class MountTable:
         mount, inner = self._target(path)
         try:
             return mount.fs.access(inner, mode, path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             if path in self._below:
                 return not mode & os.W_OK
             raise

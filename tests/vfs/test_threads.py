@@ -1,0 +1,136 @@
+"""Many threads on one file system: no deadlock, no wrong byte, no refusal but where one is due."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from tests.vfs.world import PART, WRITE, World
+
+THREADS = 32
+
+
+def hammer(work: Callable[[int], None]) -> None:
+    """Run ``work`` in all threads at once; a failure of one is raised, a hang fails."""
+    failures: list[BaseException] = []
+    barrier = threading.Barrier(THREADS)
+
+    def run(number: int) -> None:
+        try:
+            barrier.wait(10)
+            work(number)
+        except BaseException as error:  # noqa: BLE001 - told below
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads), "a thread hangs"
+    if failures:
+        raise failures[0]
+
+
+def test_each_its_own_files(world: World) -> None:
+    def work(number: int) -> None:
+        chance = random.Random(number)
+        world.mkdir(f"d{number}")
+        for turn in range(8):
+            content = chance.randbytes(chance.choice([0, 1, PART, 5 * PART + 1]))
+            world.write(f"d{number}/f", content)
+            assert world.stat(f"d{number}/f") == (False, len(content))
+            assert world.read(f"d{number}/f") == content
+            assert world.names(f"d{number}") == ["f"], turn
+        world.unlink(f"d{number}/f")
+        world.rmdir(f"d{number}")
+
+    hammer(work)
+    assert world.names() == []
+    assert world.memory.objects() == {}
+    world.nothing_left()
+
+
+def test_all_the_same_files(world: World) -> None:
+    """Whoever reads sees one writer's whole file; whoever is refused is refused by the ledger."""
+    size = 3 * PART
+    names = ["a", "b", "c"]
+    for name in names:
+        world.put(name, data=b"\0" * size)
+
+    def work(number: int) -> None:
+        chance = random.Random(number)
+        for _ in range(20):
+            name = chance.choice(names)
+            try:
+                if chance.random() < 0.3:
+                    world.write(name, bytes([number]) * size)
+                elif chance.random() < 0.5:
+                    content = world.read(name)
+                    assert len(content) == size
+                    assert len(set(content)) == 1, "a mix of two writers"
+                else:
+                    assert world.names() == names
+                    assert world.stat(name)[0] is False
+            except PermissionError as error:
+                if error.errno != errno.EPERM:
+                    raise
+
+    hammer(work)
+    for name in names:
+        content = world.read(name)
+        assert len(content) == size
+        assert len(set(content)) == 1
+    world.nothing_left()
+
+
+def test_one_handle_of_all(world: World) -> None:
+    content = os.urandom(2_000_000)
+    world.put("f", data=content)
+    handle = world.open("f")
+
+    def work(number: int) -> None:
+        chance = random.Random(number)
+        for _ in range(10):
+            offset, size = chance.randrange(len(content)), chance.choice([1, 4096, 100_000])
+            assert handle.pread(size, offset) == content[offset : offset + size]
+
+    hammer(work)
+    handle.close()
+    world.nothing_left()
+
+
+def test_the_position_is_one_for_all(world: World) -> None:
+    content = os.urandom(THREADS * 1000)
+    world.put("f", data=content)
+    handle = world.open("f")
+    got: list[bytes] = []
+    hammer(lambda number: got.append(handle.read(1000)))
+    assert sorted(got) == sorted(content[start : start + 1000] for start in range(0, len(content), 1000))
+    handle.close()
+
+
+def test_writers_of_one_handle_take_turns(world: World) -> None:
+    handle = world.open("f", WRITE | os.O_APPEND)
+    hammer(lambda number: [handle.write(bytes([number]) * 100) for _ in range(10)] and None)
+    handle.close()
+    content = world.read("f")
+    assert len(content) == THREADS * 1000
+    assert all(len(set(content[start : start + 100])) == 1 for start in range(0, len(content), 100))
+
+
+@pytest.mark.parametrize("limit", [1, 10 * PART])
+def test_writers_do_not_wait_for_each_other_when_memory_is_short(world: World, limit: int) -> None:
+    world.budget.limit = limit
+
+    def work(number: int) -> None:
+        world.write(f"f{number}", bytes([number]) * 10 * PART)
+        assert world.read(f"f{number}") == bytes([number]) * 10 * PART
+
+    hammer(work)
+    world.nothing_left()
