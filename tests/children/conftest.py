@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -32,12 +31,12 @@ class Served:
 
 
 def stages() -> set[str]:
-    return set(glob.glob(os.path.join(tempfile.gettempdir(), "vfsmount-*")))
+    return set(glob.glob(os.path.join(os.environ["TMPDIR"], "vfsmount-*")))
 
 
 @pytest.fixture
 def served(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("stages")))
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("stages")))
     store = MemoryStore()
     for key, data in SEED.items():
         store.put(key, data)

@@ -83,6 +83,9 @@ def test_asyncio() -> None:
 def test_other_commands_are_untouched() -> None:
     assert subprocess.check_output(["echo", "x"]) == b"x\n"
     assert subprocess.check_output("echo $((1+1))", shell=True) == b"2\n"
+    assert subprocess.check_output(iter(["echo", "x"])) == b"x\n"  # type: ignore[call-overload]
+    with pytest.raises(TypeError):
+        subprocess.run(["cat", "/my-mount/a.txt", 5])  # type: ignore[list-item]
     with pytest.raises(FileNotFoundError) as caught:
         subprocess.run(["no-such-program"])
     assert caught.value.filename == "no-such-program"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vfsmount import real
 from vfsmount.errors import os_error
+from vfsmount.transfer.spool import scratch_directory
 
 if TYPE_CHECKING:
     from vfsmount.model import Attr
@@ -46,7 +47,7 @@ class Stage:
     def __init__(self, table: MountTable) -> None:
         self._table = table
         with real.passthrough():
-            self.root: Final = tempfile.mkdtemp(prefix="vfsmount-")
+            self.root: Final = tempfile.mkdtemp(prefix="vfsmount-", dir=scratch_directory())
         self._files: dict[str, bool] = {}
         self._prints: dict[str, _Print] = {}
         self._names: dict[str, set[str]] = {}

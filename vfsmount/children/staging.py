@@ -98,9 +98,6 @@ class StagingPlanner:
             raise
         return plan
 
-    def close(self) -> None:
-        """Nothing runs between children."""
-
     def mentions(self, text: str) -> bool:
         """Whether a mount point shows in ``text``."""
         return self._mention.search(text) is not None
@@ -283,8 +280,9 @@ def _text(value: object) -> str | None:
 
 
 def _texts(command: Command) -> list[str]:
-    """The arguments as text; what is neither str, bytes nor PathLike is left for the original to refuse."""
+    """The arguments as text; none where one is neither str, bytes nor PathLike, which the original will refuse."""
     argv = command.argv
     if isinstance(argv, (str, bytes, os.PathLike)):
         return [os.fsdecode(argv)]
-    return [text for text in map(_text, argv) if text is not None]
+    texts = [_text(argument) for argument in argv]
+    return [] if None in texts else [text for text in texts if text is not None]

@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from typing import Final
 
 from vfsmount import real
+from vfsmount.transfer.spool import scratch_directory
 
 MEMORY_LIMIT: Final = 32 << 20
 """Bytes of content up to which a local copy lives in memory (a memfd); a larger one goes to the temporary directory."""
@@ -35,9 +35,7 @@ def _memory_file() -> int:
 
 
 def _scratch_path() -> str:
-    with real.passthrough():
-        directory = tempfile.gettempdir()
-    return os.path.join(directory, f".vfsmount-{real.getpid()}-{os.urandom(8).hex()}")
+    return f"{scratch_directory()}/.vfsmount-{real.getpid()}-{os.urandom(8).hex()}"
 
 
 def _pair_in_memory(front_flags: int) -> tuple[int, int]:

@@ -74,9 +74,6 @@ class ChildPlanner(Protocol):
         """None where the command does not concern a mount. Raises: OSError (ENOTSUP) where it does and cannot be
         served."""
 
-    def close(self) -> None:
-        """Clear up after programs that nobody waited for."""
-
 
 class _Child:
     """What has to be done when one program has ended."""
@@ -133,6 +130,8 @@ def _popen(context: ShimContext) -> Iterator[_Function]:
     orphans: list[_Child] = []  # still running when their Popen was collected
 
     def __init__(self: Any, args: Any, *rest: Any, **options: Any) -> None:
+        if isinstance(args, Iterator):
+            args = list(args)  # as Popen does, and it is looked at twice
         given = dict(zip(names, rest, strict=False), **options) if rest else options
         plan = _planned(
             context,

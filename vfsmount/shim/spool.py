@@ -36,7 +36,11 @@ class Backing:
 
     def __init__(self, file: StagedFile) -> None:
         access = file.flags & (os.O_ACCMODE | os.O_APPEND)
-        self.front = real.fd_open(f"/proc/self/fd/{file.node.descriptor()}", access)
+        content = file.node.descriptor()
+        try:
+            self.front = real.fd_open(f"/proc/self/fd/{content}", access)
+        except OSError:  # no /proc; the node itself does without an offset, so sharing its one does no harm
+            self.front = real.dup(content)
         self._offset = 0
         self._size = self._time = -1
         self.always_dirty = False
