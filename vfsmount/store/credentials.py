@@ -6,14 +6,10 @@ the last two itself; botocore is imported only where a profile is named or profi
 
 from __future__ import annotations
 
-import calendar
-import http.client
 import os
 import time
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
-from xml.etree import ElementTree
 
 from vfsmount import real
 from vfsmount.errors import Unauthenticated, Unavailable
@@ -59,6 +55,9 @@ def has_metadata_service(options: StoreOptions) -> bool:
         return True
     if os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         return False
+    import http.client
+    from urllib.parse import urlsplit
+
     url = urlsplit(os.environ.get("AWS_METADATA_ENDPOINT") or "http://169.254.169.254")
     connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=1.0)
     try:
@@ -132,6 +131,9 @@ class WebIdentity:
         self._token = token
 
     def __call__(self) -> Credentials:
+        import http.client
+        from urllib.parse import urlencode, urlsplit
+
         region = regions.configured(self._options) or regions.DEFAULT_REGION
         target = os.environ.get("AWS_ENDPOINT_URL_STS") or f"https://sts.{region}.amazonaws.com"
         url = urlsplit(target)
@@ -157,6 +159,9 @@ class WebIdentity:
         return self._parse(response.status, answer)
 
     def _parse(self, status: int, answer: bytes) -> Credentials:
+        import calendar
+        from xml.etree import ElementTree
+
         try:
             root = ElementTree.fromstring(answer)
         except ElementTree.ParseError:

@@ -21,7 +21,6 @@ from vfsmount.errors import (
     Unauthenticated,
     Unavailable,
 )
-from vfsmount.store import aws_errors
 
 NOT_PARTIAL: Final = "NotPartial"
 """``code`` of the NotSupported that stands for a server which answers a ranged GET with 200."""
@@ -77,6 +76,8 @@ def region_in(error: StoreError) -> str | None:
 def _classify(
     error: BaseException, text: str, code: str | None, status: int | None
 ) -> tuple[type[StoreError], str | None]:
+    from vfsmount.store import aws_errors  # not before something has failed: it takes as long as obstore to import
+
     names = [cls.__name__ for cls in type(error).__mro__]
     if "AlreadyExistsError" in names:  # a refused create quotes PreconditionFailed
         return AlreadyExists, code

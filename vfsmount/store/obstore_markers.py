@@ -35,7 +35,8 @@ def raw_keys(
 
     A path is asked for only where it may be a marker: a zero-byte object, or one that the next key lies below. Where a
     page of a bucket's root crosses the place of keys with a leading slash, the two paths beside it are asked for too.
-    Not noticed: a marker that holds bytes and has nothing below it.
+    Not noticed: a marker that holds bytes and has nothing below it; and, until a later page, a key with a leading slash
+    that comes first of its kind and has a twin without the slash.
     Raises NotSupported (UNORDERED, TOO_MANY) where the answer is not certain; nothing has been yielded wrongly by then.
     """
     checks = 0
@@ -48,16 +49,19 @@ def raw_keys(
             key = prefix
         elif not path or not path.startswith(prefix):
             raise NotSupported(f"obstore listed {path!r} below {prefix!r}", operation="list", code=UNORDERED)
-        elif previous and path <= previous:
-            key = path + "/"
         elif at_root and (path >= "0" or following is None or following >= "0"):
             # Keys with a leading slash lie between those that start below "0" and the others. So where there are any,
             # the last of the first kind or the first of the second has one.
             at_root = path < "0"
-            key = _beside_slash(path, oracle)
-        elif following is not None and following + "/" <= path + "/":
+            key = _beside_slash(path, previous, oracle)
+        elif previous and path <= previous:
+            key = path + "/"
+            # Below a prefix only a marker comes back so; at the root also the twin of a key with a leading slash.
+            if not prefix and not oracle.is_marker(path):
+                raise NotSupported("a key with a leading slash", operation="list", code=UNORDERED)
+        elif following is not None and following + "/" <= path + "/" and (prefix or following != path):
             key = path
-        elif meta.size == 0 or (following is not None and following.startswith(path + "/")):
+        elif meta.size == 0 or (following is not None and (following == path or following.startswith(path + "/"))):
             checks += 1
             if max_checks is not None and checks > max_checks:
                 raise NotSupported("many objects that may be markers", operation="list", code=TOO_MANY)
@@ -72,8 +76,8 @@ def raw_keys(
         yield meta if key is path else meta._replace(key=key)
 
 
-def _beside_slash(path: str, oracle: Oracle) -> str:
-    if oracle.is_key(path):
+def _beside_slash(path: str, previous: str, oracle: Oracle) -> str:
+    if path > previous and oracle.is_key(path):
         return path
     if oracle.is_marker(path):
         return path + "/"

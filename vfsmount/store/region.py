@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import os
-import ssl
-from typing import Final
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
 from vfsmount.store.options import StoreOptions
+
+if TYPE_CHECKING:
+    import http.client
+
+# http.client and ssl are imported where a request of our own is made: they take longer than the rest of opening.
 
 DEFAULT_REGION: Final = "us-east-1"
 """Signs for servers that do not care; what S3 assumes where nobody says."""
@@ -48,6 +50,9 @@ def discover(options: StoreOptions) -> str | None:
 
     One request; S3 says the region even when it refuses the request (301, 403). Source: S3 HeadBucket.
     """
+    import http.client
+    from urllib.parse import quote, urlsplit
+
     url = urlsplit(endpoint(options) or "https://s3.amazonaws.com")
     try:
         connection = connect(url.scheme, url.hostname or "", url.port, options)
@@ -62,6 +67,9 @@ def discover(options: StoreOptions) -> str | None:
 
 def connect(scheme: str, host: str, port: int | None, options: StoreOptions) -> http.client.HTTPConnection:
     """An unconnected HTTP(S) connection that trusts what the store trusts."""
+    import http.client
+    import ssl
+
     if scheme != "https":
         return http.client.HTTPConnection(host, port, timeout=options.connect_timeout)
     with real.passthrough():
