@@ -25,16 +25,17 @@ test: test-this test-others ## the whole suite, on this Python and on every othe
 test-this: $(VENV)/.test ## the whole suite on this Python only
 	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
-# After test-this, so that a failure at hand is seen first. pyenv's shims exist for versions that are not enabled: run them to know.
+# After test-this, so that a failure at hand is seen first. pyenv's shims exist for versions that are not enabled, and
+# tox does not see through them: each Python is run to learn whether it works and where it really is.
 test-others: $(VENV)/.test test-this
-	@here=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); envs=; \
+	@here=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); envs=; dirs=; \
 	for version in 3.10 3.11 3.12 3.13; do \
 	    if [ $$version = $$here ]; then continue; fi; \
-	    if python$$version -c 'import venv' >/dev/null 2>&1; \
-	    then envs=$$envs$${envs:+,}py$$(echo $$version | tr -d .); \
+	    if found=$$(python$$version -c 'import os, sys, venv; print(os.path.dirname(sys.executable))' 2>/dev/null); \
+	    then envs=$$envs$${envs:+,}py$$(echo $$version | tr -d .); dirs=$$dirs$$found:; \
 	    else echo "python$$version: not found here, its run is left out"; fi; \
 	done; \
-	if [ -n "$$envs" ]; then $(BIN)/python -m tox run -e $$envs -- -n $(WORKERS) $(PYTEST_ARGS); fi
+	if [ -n "$$envs" ]; then PATH="$$dirs$$PATH" $(BIN)/python -m tox run -e $$envs -- -n $(WORKERS) $(PYTEST_ARGS); fi
 
 check: $(VENV)/.check ## format, lint, types, layers, fast tests: under a minute once installed
 	$(BIN)/ruff format --check .
