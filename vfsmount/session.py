@@ -135,17 +135,25 @@ class Session:
         self._report(leaked)
 
     def _commit_open_files(self) -> OSError | None:
-        """What is still being written is committed and named: its owner did not close it."""
-        first: OSError | None = None
+        """What is still open is closed, so that what is being written is committed with all that Python buffers.
+
+        Both are said in a warning, because the owner did not close it; the first failure is returned.
+        """
+        failures = _process.fds.close_all(self._has) if _process.fds is not None else []
         for mount in self._mounts:
-            for writer in mount.fs.open_writers():
+            for writer in mount.fs.open_writers():  # opened below the shim
                 log.warning("%s was not closed; committing it now", writer.display)
                 try:
                     writer.fsync()
                 except OSError as error:
                     log.error("%s could not be committed: %s", writer.display, error)
-                    first = first or error
-        return first
+                    failures.append(error)
+        return failures[0] if failures else None
+
+    def _has(self, path: str) -> bool:
+        """True where ``path`` is on a mount of this session's, and not on another session's nested in it."""
+        found = _process.table.find(path)
+        return found is not None and found[0] in self._mounts
 
     def _after_fork(self) -> None:
         self._budget.after_fork()
