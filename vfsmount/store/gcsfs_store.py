@@ -7,25 +7,22 @@ whichever of the two stores saw it first. A read is pinned by comparing the tag 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import datetime
 import email.utils
 import json
 import re
-import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 from vfsmount.errors import AlreadyExists, Corrupt, NotFound, PreconditionFailed, StoreError
 from vfsmount.model import ListPage, ObjectMeta
+from vfsmount.store.gcs_answers import content_type_of, encoded_name, meta_of, tag
 from vfsmount.store.gcsfs_client import Answer, GcsClient
 from vfsmount.store.memory import check_key
 from vfsmount.store.options import StoreOptions
 from vfsmount.store.protocol import GetResult, Multipart, PutAttributes, StoreTraits
-from vfsmount.store.s3_answers import quoted, storage_class, whole_second_ns
+from vfsmount.store.s3_answers import storage_class, whole_second_ns
 from vfsmount.store.spool import SpooledFile, SpooledMultipart
 
 Buffer = bytes | bytearray | memoryview
@@ -61,7 +58,7 @@ class GcsfsStore:
         check_key(key, operation="head", bucket=self._bucket)
 
         async def head() -> ObjectMeta:
-            return _meta(await self._resource(key, "head"))
+            return meta_of(await self._resource(key, "head"))
 
         return self._client.run("head", key, head)
 
@@ -82,7 +79,7 @@ class GcsfsStore:
                     accept=frozenset({200, 206, 416}),
                 )
             if answer is None or answer.status == 416:
-                meta = _meta(await self._resource(key, "get"))
+                meta = meta_of(await self._resource(key, "get"))
                 data = b""
             else:
                 meta, data = self._ranged(key, answer, start, end)
@@ -117,7 +114,7 @@ class GcsfsStore:
             )
             told = answer.json()
             # startOffset is inclusive.
-            objects = tuple(_meta(item) for item in told.get("items", ()) if item["name"] != start_after)
+            objects = tuple(meta_of(item) for item in told.get("items", ()) if item["name"] != start_after)
             prefixes = tuple(name for name in told.get("prefixes", ()) if name != start_after)
             return ListPage(objects, prefixes, told.get("nextPageToken"))
 
@@ -135,7 +132,7 @@ class GcsfsStore:
         check_key(key, operation="put", bucket=self._bucket)
         boundary = uuid.uuid4().hex
         described = json.dumps(self._description(key, attributes))
-        content_type = _content_type(attributes)
+        content_type = content_type_of(attributes)
         body = (
             f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{described}\r\n"
             f"--{boundary}\r\nContent-Type: {content_type}\r\n\r\n"
@@ -152,7 +149,7 @@ class GcsfsStore:
                 data=body,
                 create=if_none_match,
             )
-            return _meta(answer.json())
+            return meta_of(answer.json())
 
         return self._client.run("put", key, put)
 
@@ -175,7 +172,7 @@ class GcsfsStore:
 
         async def copy() -> ObjectMeta:
             found = await self._resource(source, "copy")
-            self._require(_meta(found), if_match, "copy")
+            self._require(meta_of(found), if_match, "copy")
             if if_none_match and await self._exists(target):
                 raise AlreadyExists(operation="copy", bucket=self._bucket, key=target, code="conditionNotMet")
             query: dict[str, str | None] = {"ifSourceGenerationMatch": found.get("generation")}
@@ -184,7 +181,7 @@ class GcsfsStore:
             while True:
                 answer = await self._client.request(
                     "POST",
-                    f"{self._object(source)}/rewriteTo/b/{quote(self._bucket, safe='')}/o/{_name(target)}",
+                    f"{self._object(source)}/rewriteTo/b/{quote(self._bucket, safe='')}/o/{encoded_name(target)}",
                     operation="copy",
                     key=target if if_none_match else source,
                     query=query,
@@ -194,7 +191,7 @@ class GcsfsStore:
                 )
                 told = answer.json()
                 if told.get("done", True):
-                    return _meta(told["resource"])
+                    return meta_of(told["resource"])
                 query["rewriteToken"] = told["rewriteToken"]  # a large object is copied over several requests
 
         return self._client.run("copy", source, copy)
@@ -226,7 +223,7 @@ class GcsfsStore:
     # -- on the client's loop
 
     def _object(self, key: str) -> str:
-        return f"/storage/v1/b/{quote(self._bucket, safe='')}/o/{_name(key)}"
+        return f"/storage/v1/b/{quote(self._bucket, safe='')}/o/{encoded_name(key)}"
 
     async def _resource(self, key: str, operation: str) -> dict[str, Any]:
         answer = await self._client.request(
@@ -259,13 +256,13 @@ class GcsfsStore:
             found = await self._resource(key, operation)
         except NotFound as error:
             raise self._replaced(key, operation, "the object is gone") from error
-        self._require(_meta(found), if_match, operation)
+        self._require(meta_of(found), if_match, operation)
         return {"ifGenerationMatch": found.get("generation")}
 
     async def _resumable(
         self, key: str, file: SpooledFile, attributes: PutAttributes | None, if_match: str | None, if_none_match: bool
     ) -> ObjectMeta:
-        content_type = _content_type(attributes)
+        content_type = content_type_of(attributes)
         begun = await self._client.request(
             "POST",
             f"/upload/storage/v1/b/{quote(self._bucket, safe='')}/o",
@@ -298,7 +295,7 @@ class GcsfsStore:
                 create=if_none_match,
             )
             if answer.status != 308:
-                return _meta(answer.json())
+                return meta_of(answer.json())
             kept = answer.headers.get("Range")
             offset = int(kept.rpartition("-")[2]) + 1 if kept else 0
             if ends >= file.size <= offset:
@@ -319,8 +316,8 @@ class GcsfsStore:
         hashes = dict(item.strip().split("=", 1) for item in headers.get("X-Goog-Hash", "").split(",") if "=" in item)
         modified = headers.get("Last-Modified")
         mtime = whole_second_ns(email.utils.parsedate_to_datetime(modified)) if modified else 0
-        tag = _tag(headers.get("ETag"), hashes.get("md5"))
-        return ObjectMeta(key, size, mtime, tag, storage_class(headers.get("X-Goog-Storage-Class"))), body
+        etag = tag(headers.get("ETag"), hashes.get("md5"))
+        return ObjectMeta(key, size, mtime, etag, storage_class(headers.get("X-Goog-Storage-Class"))), body
 
     def _require(self, meta: ObjectMeta, if_match: str | None, operation: str) -> None:
         if if_match is not None and meta.etag != if_match:
@@ -330,48 +327,10 @@ class GcsfsStore:
         return PreconditionFailed(detail, operation=operation, bucket=self._bucket, key=key, code="conditionNotMet")
 
     def _description(self, key: str, attributes: PutAttributes | None) -> dict[str, Any]:
-        described: dict[str, Any] = {"name": key, "contentType": _content_type(attributes), **self._class()}
+        described: dict[str, Any] = {"name": key, "contentType": content_type_of(attributes), **self._class()}
         if attributes is not None and attributes.metadata:
             described["metadata"] = dict(attributes.metadata)
         return described
 
     def _class(self) -> dict[str, Any]:
         return {} if self._options.storage_class is None else {"storageClass": self._options.storage_class}
-
-
-def _content_type(attributes: PutAttributes | None) -> str:
-    return (attributes and attributes.content_type) or "application/octet-stream"
-
-
-def _name(key: str) -> str:
-    # A whole segment of dots would be resolved by proxies and servers even though it stands for itself.
-    return key.replace(".", "%2E") if key in (".", "..") else quote(key, safe="")
-
-
-def _tag(etag: str | None, md5: str | None) -> str | None:
-    """The tag in the XML interface's spelling: the MD5 in hexadecimal; for a composed object ``-`` and the JSON tag.
-
-    fake-gcs-server has the MD5 in base 64 in both interfaces, which stays as it is.
-    """
-    bare = etag.strip('"') if etag else None
-    if md5 is not None and bare != md5:
-        try:
-            return f'"{base64.b64decode(md5).hex()}"'
-        except binascii.Error:
-            return quoted(bare)
-    if bare is None or bare == md5:
-        return quoted(bare)
-    return f'"-{bare}"'
-
-
-def _meta(item: Mapping[str, Any]) -> ObjectMeta:
-    text = item.get("updated")
-    when = datetime.datetime.fromisoformat(text.replace("Z", "+00:00")[:19] + "+00:00") if text else None
-    mtime = int(time.time()) * 10**9 if when is None else whole_second_ns(when)
-    return ObjectMeta(
-        item["name"],
-        int(item.get("size", 0)),
-        mtime,
-        _tag(item.get("etag"), item.get("md5Hash")),
-        storage_class(item.get("storageClass")),
-    )

@@ -334,24 +334,23 @@ class S3fsStore:
             if isinstance(error, NotSupported) or error.code in ("MalformedXML", "InvalidRequest", "MethodNotAllowed"):
                 return keys
             raise
-        for failure in answer.get("Errors", ()):
-            code = failure.get("Code")
-            if code == "NoSuchKey":
-                continue
-            cls = aws_errors.for_code(code, None)
-            raise cls(
-                failure.get("Message", ""),
-                operation="delete_many",
-                bucket=self._bucket,
-                key=failure.get("Key"),
-                code=code,
-            )
+        check_deleted(answer, self._bucket)
         return []
 
     def check_conditions(self, operation: str, key: str, if_match: str | None, if_none_match: bool) -> None:
         """Raises NotSupported where the provider has no such condition."""
         if not self._traits.conditional_put and (if_match is not None or if_none_match):
             raise NotSupported("conditional put", operation=operation, bucket=self._bucket, key=key)
+
+
+def check_deleted(answer: Any, bucket: str) -> None:
+    """Raises what DeleteObjects tells of the first key that it could not delete."""
+    for failure in answer.get("Errors", ()):
+        code = failure.get("Code")
+        if code != "NoSuchKey":
+            cls = aws_errors.for_code(code, None)
+            detail, key = failure.get("Message", ""), failure.get("Key")
+            raise cls(detail, operation="delete_many", bucket=bucket, key=key, code=code)
 
 
 def _retries(error: StoreError) -> int:
