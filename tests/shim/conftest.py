@@ -39,7 +39,7 @@ class Mounted:
         return "/".join((self.point, *parts))
 
     def keys(self) -> list[str]:
-        return sorted(meta.key for meta in self.store.list_page("").objects)
+        return sorted(meta.key for meta in self.store.list_page("", delimiter=None).objects)
 
 
 @dataclass

@@ -8,6 +8,7 @@ import filecmp
 import fileinput
 import glob
 import gzip
+import importlib.util
 import linecache
 import os
 import shutil
@@ -131,10 +132,12 @@ def test_tempfile(mounted: Mounted) -> None:
     assert Path(file.name).read_text() == "text"
 
 
-def test_tmpdir_in_a_mount(mounted: Mounted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", "/vfs-bucket/dir")
-    monkeypatch.setattr(tempfile, "tempdir", None)
+def test_the_temporary_directory_in_a_mount(mounted: Mounted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/vfs-bucket/dir")
     assert tempfile.gettempdir() == "/vfs-bucket/dir"
+    with tempfile.NamedTemporaryFile("w", delete=False) as file:
+        file.write("text")
+    assert Path(file.name).read_text() == "text"
     directory = tempfile.mkdtemp()
     assert os.path.dirname(directory) == "/vfs-bucket/dir"
     os.rmdir(directory)
@@ -163,6 +166,19 @@ def test_tar_out_of_and_into_a_mount(mounted: Mounted, tmp_path: Path) -> None:
         member = archive.extractfile("dir/b.txt")
         assert member is not None
         assert member.read() == b"beta"
+
+
+def test_an_extension_module_is_imported_from_a_mount(mounted: Mounted) -> None:
+    spec = importlib.util.find_spec("_json")
+    if spec is None or spec.origin is None or not spec.origin.endswith(".so"):
+        pytest.fail("this Python has _json built in; choose another extension module")
+    name = os.path.basename(spec.origin)
+    mounted.store.put(f"ext/{name}", Path(spec.origin).read_bytes())
+    located = importlib.util.spec_from_file_location("_json", f"/vfs-bucket/ext/{name}")
+    assert located is not None
+    module = importlib.util.module_from_spec(located)
+    assert module.__file__ == f"/vfs-bucket/ext/{name}"
+    assert module.encode_basestring_ascii("x") == '"x"'
 
 
 def test_modules_are_imported_from_a_mount(mounted: Mounted, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,13 @@ def _support(pairs: Iterable[tuple[object, object]]) -> list[tuple[set[object], 
 
 
 def _all_sources() -> list[Callable[[ShimContext], Iterable[Replacement]]]:
-    from vfsmount.shim import dirs, fdcalls, fileobjects, paths, process
+    from vfsmount.shim import dirs, fdcalls, fileobjects, imports, paths, process
 
-    return [paths.replacements, dirs.replacements, fdcalls.replacements, fileobjects.replacements, process.replacements]
+    return [
+        paths.replacements,
+        dirs.replacements,
+        imports.replacements,
+        fdcalls.replacements,
+        fileobjects.replacements,
+        process.replacements,
+    ]
