@@ -29,6 +29,7 @@ from vfsmount.shim.occupancy import Occupancy, OnLeak
 from vfsmount.store.metered import MeteredStore
 from vfsmount.transfer.budget import Budget, default_limit
 from vfsmount.transfer.pool import ThreadPool
+from vfsmount.transfer.spool import scratch_directory
 from vfsmount.vfs.filesystem import Filesystem
 from vfsmount.vfs.mounts import Mount, MountTable
 from vfsmount.vfs.options import FsOptions
@@ -89,7 +90,7 @@ class Session:
     def _filesystem(self, point: str, mount: CloudBucketMount, store: Store) -> Filesystem:
         return Filesystem(
             MeteredStore(store, self._counters, point),
-            _fs_options(mount),
+            _fs_options(point, mount),
             submit=self._pool.submit,
             budget=self._budget,
             clock=self._clock,
@@ -123,13 +124,18 @@ class Session:
                 return
             self._closed = True
         owner = self._pid == real.getpid()  # a forked child only puts itself back; the rest is the parent's
-        failure = self._commit_open_files() if owner else None
-        with _process.lock:
-            _process.sessions.remove(self)
-            _reinstall()
-            leaked = [path for mount in self._mounts for path in self._occupancy.release(mount.point)] if owner else []
-        if owner:
-            self._release()
+        failure: OSError | None = None
+        leaked: list[str] = []
+        try:
+            failure = self._commit_open_files() if owner else None
+        finally:  # also after Ctrl-C: nothing stays mounted that cannot be closed again
+            with _process.lock:
+                _process.sessions.remove(self)
+                _reinstall()
+                if owner:
+                    leaked = [path for mount in self._mounts for path in self._occupancy.release(mount.point)]
+            if owner:
+                self._release()
         if failure is not None:
             raise failure
         self._report(leaked)
@@ -284,19 +290,19 @@ def materialize(path: str | os.PathLike[str]) -> Iterator[str]:
     if not table.covers(absolute):
         yield text
         return
-    source = table.open(absolute, os.O_RDONLY)
+    with passthrough():
+        directory = tempfile.TemporaryDirectory(prefix="vfsmount-", dir=scratch_directory())
     try:
-        if source.is_dir:
-            raise os_error(errno.EISDIR, text)
-        with passthrough():
-            directory = tempfile.TemporaryDirectory(prefix="vfsmount-")
         local = f"{directory.name}/{absolute.rpartition('/')[2]}"
-        with real.open(local, "wb") as copy:
-            while block := source.read(_CHUNK):
-                copy.write(block)
-    finally:
-        source.close()
-    try:
+        source = table.open(absolute, os.O_RDONLY)
+        try:
+            if source.is_dir:
+                raise os_error(errno.EISDIR, text)
+            with real.open(local, "wb") as copy:
+                while block := source.read(_CHUNK):
+                    copy.write(block)
+        finally:
+            source.close()
         yield local
     finally:
         with passthrough():
@@ -314,10 +320,10 @@ def _start(
     with _process.lock:
         _check_free(mounts)
         session = Session(mounts, stores, children=children, on_leak=on_leak, memory_limit=memory_limit)
-        for point in mounts:
-            session._occupancy.occupy(point)
         _process.sessions.append(session)
         try:
+            for point in mounts:
+                session._occupancy.occupy(point)
             _reinstall()
         except BaseException:
             _process.sessions.remove(session)
@@ -402,9 +408,10 @@ def _check_buckets(
         pool.close()
 
 
-def _fs_options(mount: CloudBucketMount) -> FsOptions:
+def _fs_options(point: str, mount: CloudBucketMount) -> FsOptions:
     return FsOptions(
-        bucket=mount.bucket_name,
+        bucket=configuration.checks.redact(mount.bucket_name),
+        point=point,
         key_prefix=mount.prefix,
         read_only=mount.read_only,
         allow_delete=mount.allow_delete,

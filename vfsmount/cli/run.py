@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import shutil
 import signal
@@ -39,10 +40,35 @@ def main(options: argparse.Namespace, command: Sequence[str], arguments: Sequenc
         return complain(error)
     except OSError as error:
         return complain(_describe(error))
-    if program is not None:
-        run_program(program)  # ends with the program's own exit; the session ends with the process
-        return 0
-    return _run_child(command, session)
+    if program is None:
+        return _run_child(command, session)
+    ending = _Ending(session)
+    atexit.register(ending)  # after the program's own handlers, which may still use the mounts
+    try:
+        run_program(program)
+    except SystemExit as end:
+        ending.well = end.code in (None, 0)
+        raise
+    ending.well = True
+    return 0
+
+
+class _Ending:
+    """Unmounts when the interpreter ends; a program that ended well, but whose files could not be committed, did not."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.well = False
+
+    def __call__(self) -> None:
+        try:
+            self._session.close()
+        except (OSError, RuntimeError) as error:
+            complain(_describe(error) if isinstance(error, OSError) else error)
+            if self.well:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(EXIT_USAGE)  # the only way to another exit code from here
 
 
 def _activate(options: argparse.Namespace) -> Session:

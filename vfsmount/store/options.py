@@ -27,9 +27,9 @@ class StoreOptions:
     bucket: str
     provider: Literal["aws", "r2", "gcs", "other"] = "other"
     """Whose service an ``s3`` endpoint is: decides traits and defaults."""
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     """For ``fsspec``: the URL of the root, e.g. ``memory://x`` or ``file:///dir``."""
-    storage_options: dict[str, object] = field(default_factory=dict)
+    storage_options: dict[str, object] = field(default_factory=dict, repr=False)
     """For ``fsspec``: passed to the file system's constructor."""
     endpoint_url: str | None = None
     region: str | None = None

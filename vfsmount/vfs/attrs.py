@@ -27,9 +27,9 @@ def inode(device: int, path: str) -> int:
     return int.from_bytes(raw, "big") >> 1 or 1
 
 
-def device(bucket: str, key_prefix: str) -> int:
+def device(bucket: str, key_prefix: str, point: str) -> int:
     """``st_dev`` of a mount: a hash, in a range (major number 3800 to 4055) that Linux gives to no device."""
-    raw = hashlib.blake2b(f"{bucket}/{key_prefix}".encode("utf-8", "surrogatepass"), digest_size=4).digest()
+    raw = hashlib.blake2b(f"{point}\0{bucket}/{key_prefix}".encode("utf-8", "surrogatepass"), digest_size=4).digest()
     value = int.from_bytes(raw, "big")
     major, minor = 3800 + (value >> 24), value & 0xFFFFF  # 12 bits and 20 bits, as glibc's makedev packs them
     return ((major & 0xFFF) << 8) | (minor & 0xFF) | ((minor & 0xFFF00) << 12)
@@ -41,7 +41,7 @@ class Appearance:
     def __init__(self, options: FsOptions, mounted_at_ns: int) -> None:
         self._options = options
         self._mounted_at = mounted_at_ns
-        self.device: Final = device(options.bucket, options.key_prefix)
+        self.device: Final = device(options.bucket, options.key_prefix, options.point)
 
     def file(self, path: str, meta: ObjectMeta) -> Attr:
         """Of a committed object."""

@@ -31,3 +31,5 @@ class FsOptions:
     """Seconds."""
     part_size: int = 8 << 20
     """Bytes."""
+    point: str = ""
+    """Where it is mounted; ``st_dev`` is made of it too, as two mounts of one file system differ in it."""
