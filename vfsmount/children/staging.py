@@ -78,6 +78,8 @@ class StagingPlanner:
 
     def concerns(self, command: Command) -> bool:
         """Whether the command mentions a mount or would run inside one. No request."""
+        if real.in_passthrough():
+            return False
         if self._directory(command) is not None:
             return True
         env = command.env
@@ -87,7 +89,7 @@ class StagingPlanner:
 
     def plan(self, command: Command) -> StagedPlan | None:
         """Stage what the command needs. Raises: ENOTSUP; and what reading the mount raises."""
-        if real.in_passthrough() or not self.concerns(command):
+        if not self.concerns(command):
             return None
         stage = Stage(self._table)
         try:

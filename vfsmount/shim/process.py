@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from vfsmount import real
 from vfsmount.errors import os_error
 from vfsmount.shim.context import Replacement, ShimContext
 from vfsmount.shim.rawfile import number_of
@@ -148,7 +149,8 @@ def _popen(context: ShimContext) -> Iterator[_Function]:
             else:
                 changed = {"executable": plan.executable, "cwd": plan.cwd, "env": plan.env, "shell": False}
                 given = {**given, **changed}
-                start(self, plan.argv, **given)
+                with _once(given):
+                    start(self, plan.argv, **given)
                 self.args = args
         except BaseException:
             child.discard()
@@ -168,6 +170,11 @@ def _popen(context: ShimContext) -> Iterator[_Function]:
         return code
 
     yield from (__init__, wait, poll)
+
+
+def _once(given: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:
+    """Keeps the ``posix_spawn`` that Popen may end in (never with a ``preexec_fn``) from planning again."""
+    return real.passthrough() if given.get("preexec_fn") is None else contextlib.nullcontext()
 
 
 def _collected(child: _Child, pid: int, orphans: list[_Child]) -> None:
