@@ -57,7 +57,7 @@ class Listing:
             if name not in directories:
                 entries[name] = writer.stat()
         for name, made in local_directories.items():
-            entries[name] = self._appearance.directory(child_of(path, name), made)
+            entries[name] = self._appearance.directory(child_of(path, name), made or None)
         for name in directories:
             entries[name] = self._appearance.directory(child_of(path, name))
         if len(directories.keys() & files.keys()):

@@ -28,6 +28,32 @@ class BeingWritten(Protocol):
         """Commit."""
 
 
+class _Below:
+    """How many local things lie below each directory; the caller holds the lock."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._counts
+
+    def add(self, path: str) -> None:
+        for ancestor in ancestors_of(path):
+            self._counts[ancestor] = self._counts.get(ancestor, 0) + 1
+
+    def remove(self, path: str) -> None:
+        for ancestor in ancestors_of(path):
+            left = self._counts[ancestor] - 1
+            if left:
+                self._counts[ancestor] = left
+            else:
+                del self._counts[ancestor]
+
+    def names_in(self, path: str) -> list[str]:
+        """Directories directly in ``path`` that something lies below."""
+        return [known.rpartition("/")[2] for known in self._counts if parent_of(known) == path]
+
+
 class LocalState:
     """Local directories and the one-writer-or-many-readers ledger of a mount; thread-safe.
 
@@ -39,43 +65,46 @@ class LocalState:
         self._directories: dict[str, int] = {}
         self._writers: dict[str, BeingWritten | None] = {}
         self._readers: dict[str, int] = {}
+        self._below = _Below()
 
     def directory(self, path: str) -> int | None:
-        """When the local directory ``path`` was made (ns); None if it is none. A parent of a writer counts as one."""
+        """When the local directory ``path`` was made (ns); None if it is none.
+
+        What something local lies below is one too, of no known time (0): other clients' deletions do not hide it.
+        """
         with self._lock:
             made = self._directories.get(path)
-            if made is None and any(writer.startswith(f"{path}/") for writer in self._writers):
-                return 0
-            return made
+            return 0 if made is None and path in self._below else made
 
     def add_directory(self, path: str, made_ns: int) -> bool:
         """False where it is there already: of two threads that make it, one succeeds."""
         with self._lock:
             if path in self._directories:
                 return False
-            self._directories[path] = made_ns
+            self._make(path, made_ns)
             return True
 
     def remove_directory(self, path: str) -> None:
         with self._lock:
-            self._directories.pop(path, None)
+            self._forget(path)
 
     def keep_ancestors(self, path: str, now_ns: int) -> None:
         """A file here was deleted by us: the directories it was in stay, as local ones, until removed."""
         with self._lock:
             for ancestor in ancestors_of(path):
-                self._directories.setdefault(ancestor, now_ns)
+                self._make(ancestor, now_ns)
 
     def committed(self, path: str) -> None:
         """A file here is in the bucket now: the directories it is in are implied by its key from here on."""
         with self._lock:
             for ancestor in ancestors_of(path):
-                self._directories.pop(ancestor, None)
+                self._forget(ancestor)
 
     def names_in(self, path: str) -> tuple[dict[str, int], dict[str, BeingWritten]]:
         """Names directly in ``path``: local directories with their times, and files being written."""
         with self._lock:
-            directories = {
+            directories = dict.fromkeys(self._below.names_in(path), 0)
+            directories |= {
                 known.rpartition("/")[2]: made for known, made in self._directories.items() if parent_of(known) == path
             }
             writers = {
@@ -87,9 +116,8 @@ class LocalState:
 
     def anything_below(self, path: str) -> bool:
         """True where a local directory or a file being written lies below ``path``."""
-        below = f"{path}/"
         with self._lock:
-            return any(known.startswith(below) for known in (*self._directories, *self._writers))
+            return path in self._below
 
     def files_below(self, path: str) -> bool:
         """True where a file is being written below ``path``."""
@@ -107,10 +135,11 @@ class LocalState:
                 if known.startswith(below)
             }
             for known in [known for known in self._directories if known == source or known.startswith(below)]:
-                del self._directories[known]
-            self._directories.update(moved)
+                self._forget(known)
+            for known, made in moved.items():
+                self._make(known, made)
             if made_ns is not None:
-                self._directories[target] = made_ns
+                self._make(target, made_ns)
 
     def writer(self, path: str) -> BeingWritten | None:
         """The file being written at ``path``."""
@@ -131,6 +160,7 @@ class LocalState:
             if path in self._writers or path in self._readers:
                 return False
             self._writers[path] = None
+            self._below.add(path)
             return True
 
     def set_writer(self, path: str, writer: BeingWritten) -> None:
@@ -151,7 +181,8 @@ class LocalState:
         with self._lock:
             found = self._writers.get(path)
             if not isinstance(found, StagedNode):
-                self._writers[path] = found = node
+                self._put_writer(path, node)
+                found = node
             found.handles += 1
             return found
 
@@ -162,7 +193,7 @@ class LocalState:
             if node.handles:
                 return False
             if self._writers.get(node.path) is node:
-                del self._writers[node.path]
+                self._drop_writer(node.path)
             return True
 
     def staged(self, path: str) -> StagedNode | None:
@@ -175,18 +206,19 @@ class LocalState:
         """``path`` no longer leads to ``node``, whose handles go on."""
         with self._lock:
             if self._writers.get(path) is node:
-                del self._writers[path]
+                self._drop_writer(path)
 
     def move_staged(self, source: str, target: str, node: StagedNode) -> None:
         """``target`` leads to ``node`` now."""
         with self._lock:
             if self._writers.get(source) is node:
-                del self._writers[source]
-            self._writers[target] = node
+                self._drop_writer(source)
+            self._put_writer(target, node)
 
     def end_write(self, path: str) -> None:
         with self._lock:
-            self._writers.pop(path, None)
+            if path in self._writers:
+                self._drop_writer(path)
 
     def begin_read(self, path: str) -> bool:
         """Count a reader of ``path``; False where it is being written."""
@@ -213,3 +245,23 @@ class LocalState:
     def renew_lock(self) -> None:
         """In a forked child: the lock may be held by a thread that is not here."""
         self._lock = threading.Lock()
+
+    # -- under the lock --
+
+    def _make(self, path: str, made_ns: int) -> None:
+        if path not in self._directories:
+            self._directories[path] = made_ns
+            self._below.add(path)
+
+    def _forget(self, path: str) -> None:
+        if self._directories.pop(path, None) is not None:
+            self._below.remove(path)
+
+    def _put_writer(self, path: str, writer: BeingWritten) -> None:
+        if path not in self._writers:
+            self._below.add(path)
+        self._writers[path] = writer
+
+    def _drop_writer(self, path: str) -> None:
+        del self._writers[path]
+        self._below.remove(path)
