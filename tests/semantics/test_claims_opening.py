@@ -29,13 +29,13 @@ def test_a_replaced_object_is_never_mixed(first: int, bucket: Bucket, mount: Mou
     fd = os.open(mnt / "f", os.O_RDONLY)
     read = os.read(fd, first)
     bucket.put("f", new)
+    failure = None
     try:
         while block := os.read(fd, 70_000):
             read += block
     except OSError as error:
-        assert error.errno == errno.ESTALE
-    else:
-        assert len(read) == len(old)
+        failure = error.errno
+    assert failure == errno.ESTALE or (failure is None and len(read) == len(old))
     assert set(read) == {ord("o")}
     assert os.fstat(fd).st_size == len(old)
     os.close(fd)
@@ -58,9 +58,10 @@ def test_a_deleted_object_never_ends_early(here: bool, bucket: Bucket, mount: Mo
             bucket.delete("d/f")
         file.seek(-1000, os.SEEK_END)
         try:
-            assert file.read(1000) == data[-1000:]
+            outcome: object = file.read(1000)
         except OSError as error:
-            assert error.errno in (errno.EIO, errno.ESTALE, errno.ENOENT)
+            outcome = error.errno
+        assert outcome in (data[-1000:], errno.EIO, errno.ESTALE, errno.ENOENT)
 
 
 @claim("OPEN-3")
