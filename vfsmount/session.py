@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import functools
 import logging
 import os
 import threading
@@ -396,7 +397,7 @@ def _check_buckets(
     pool = ThreadPool(min(len(mounts), 16))
     try:
         waiting = {
-            point: pool.submit(lambda point=point: check(stores[point], options[point], mounts[point].prefix))
+            point: pool.submit(functools.partial(check, stores[point], options[point], mounts[point].prefix))
             for point in mounts
         }
         for point, outcome in waiting.items():

@@ -3,13 +3,15 @@
 Code that opens files without Python (Arrow, HDF5, SQLite ...) does not see a mount. Where nothing is on the disk at
 the mount point it would create the path and write there in silence. So an absent mount point is occupied by a small
 file while it is mounted: native opens below it then fail with ENOTDIR. Where something is on the disk, what appears
-there is reported.
+there is reported. Several processes may mount at one place (workers do): each holds a shared lock on the file, and the
+last one removes it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 from typing import Final, Literal
@@ -27,6 +29,7 @@ class Occupancy:
 
     def __init__(self) -> None:
         self._placed: dict[str, tuple[int, int]] = {}
+        self._locks: dict[str, int] = {}
         self._before: dict[str, frozenset[str]] = {}
 
     def occupy(self, point: str) -> None:
@@ -43,22 +46,30 @@ class Occupancy:
         except OSError:
             pass  # no directory above, or no permission: native code cannot create anything there either
         else:
-            try:
-                real.fd_write(descriptor, MARK)
-                self._placed[point] = _identity(real.fstat(descriptor))
-            finally:
-                real.fd_close(descriptor)
+            self._hold(point, descriptor)
+            real.fd_write(descriptor, MARK)
+
+    def _hold(self, point: str, descriptor: int) -> None:
+        with contextlib.suppress(OSError):  # a file system without locks: the first one to end removes it
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        self._locks[point] = descriptor
+        self._placed[point] = _identity(real.fstat(descriptor))
 
     def _adopt(self, point: str) -> None:
-        """A placeholder that a killed process left becomes ours; a real directory's names are remembered."""
+        """A placeholder of another process, alive or killed, is ours too; a real directory's names are remembered."""
         try:
             found = real.lstat(point)
             if stat.S_ISDIR(found.st_mode):
                 self._before[point] = frozenset(real.listdir(point))
-            elif stat.S_ISREG(found.st_mode) and found.st_size == len(MARK):
-                with real.open(point, "rb") as file:
-                    if file.read() == MARK:
-                        self._placed[point] = _identity(found)
+                return
+            self._before[point] = frozenset()
+            if stat.S_ISREG(found.st_mode) and found.st_size == len(MARK):
+                descriptor = real.fd_open(point, os.O_RDONLY | os.O_CLOEXEC)
+                if real.fd_read(descriptor, len(MARK) + 1) == MARK:
+                    del self._before[point]
+                    self._hold(point, descriptor)
+                else:
+                    real.fd_close(descriptor)
         except OSError:
             pass
 
@@ -84,8 +95,18 @@ class Occupancy:
         """Remove the placeholder; returns what leaked. Raises nothing."""
         leaked = self.leaks(point)
         placed = self._placed.pop(point, None)
+        descriptor = self._locks.pop(point, None)
         self._before.pop(point, None)
-        if placed is not None and not leaked:
+        last = True
+        if descriptor is not None:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                last = False
+            except OSError:
+                pass
+            real.fd_close(descriptor)
+        if placed is not None and not leaked and last:
             try:
                 real.unlink(point)
             except OSError as error:
