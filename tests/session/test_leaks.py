@@ -1,0 +1,99 @@
+"""What native code writes where a bucket is mounted fails, or is reported."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import vfsmount
+from tests.session.starting import interpreter, start, untouched
+from vfsmount.shim.occupancy import MARK
+from vfsmount.testing import MemoryStore
+
+
+class TestLeaks:
+    def test_a_placeholder_keeps_native_code_out(self, store: MemoryStore, point: str) -> None:
+        with start(point, store, children="never"):
+            libc = ctypes.CDLL(None, use_errno=True)
+            assert libc.open(f"{point}/x".encode(), os.O_WRONLY | os.O_CREAT, 0o600) == -1
+            assert ctypes.get_errno() == errno.ENOTDIR
+            assert libc.mkdir(point.encode(), 0o700) == -1
+            with vfsmount.passthrough():
+                assert Path(point).read_bytes() == MARK
+            ran = subprocess.run(["/bin/sh", "-c", f"echo leaked > {point}/x"], capture_output=True, text=True)
+            assert ran.returncode != 0
+            assert ran.stderr
+        assert not os.path.lexists(point)
+        assert store.objects() == {}
+
+    def test_one_left_by_a_killed_process_is_taken_over(self, store: MemoryStore, point: str) -> None:
+        Path(point).write_bytes(MARK)
+        with start(point, store):
+            assert os.listdir(point) == []
+        assert not os.path.lexists(point)
+
+    def test_the_last_of_several_processes_removes_it(self, store: MemoryStore, point: str) -> None:
+        with start(point, store):
+            ran = interpreter(
+                """
+                import os, sys
+                from vfsmount import CloudBucketMount
+                from vfsmount.session import activate_stores
+                from vfsmount.testing import MemoryStore
+
+                with activate_stores({sys.argv[1]: (CloudBucketMount("b"), MemoryStore())}):
+                    print(os.listdir(sys.argv[1]))
+                """,
+                point,
+            )
+            assert (ran.returncode, ran.stdout) == (0, "[]\n"), ran.stderr
+            with vfsmount.passthrough():
+                assert Path(point).read_bytes() == MARK
+        assert not os.path.lexists(point)
+
+    def test_a_file_that_is_somebody_elses_stays(self, store: MemoryStore, point: str) -> None:
+        Path(point).write_bytes(b"mine")
+        with start(point, store):
+            assert os.listdir(point) == []
+        assert Path(point).read_bytes() == b"mine"
+
+    def test_no_directory_above(self, store: MemoryStore, tmp_path: Path) -> None:
+        with start(f"{tmp_path}/no/such/parent", store):
+            assert os.listdir(f"{tmp_path}/no/such") == ["parent"]
+        assert not os.path.exists(f"{tmp_path}/no")
+
+    @pytest.mark.parametrize("on_leak", ["error", "warn", "ignore"])
+    def test_what_appears_in_a_real_directory_is_reported(
+        self, store: MemoryStore, tmp_path: Path, on_leak: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        point = tmp_path / "real"
+        point.mkdir()
+        (point / "before").write_text("was there")
+        active = start(str(point), store, on_leak=on_leak, children="never")
+        libc = ctypes.CDLL(None, use_errno=True)
+        number = libc.open(f"{point}/leaked".encode(), os.O_WRONLY | os.O_CREAT, 0o600)
+        assert number >= 0
+        libc.close(number)
+        assert os.listdir(point) == []
+        if on_leak == "error":
+            with pytest.raises(RuntimeError, match=r"real/leaked.*materialize"):
+                active.close()
+        else:
+            active.close()
+        assert (f"{point}/leaked" in caplog.text) is (on_leak == "warn")
+        untouched()
+        assert sorted(os.listdir(point)) == ["before", "leaked"]
+
+    def test_a_placeholder_that_was_replaced_is_reported_and_kept(self, store: MemoryStore, point: str) -> None:
+        active = start(point, store)
+        with vfsmount.passthrough():
+            os.unlink(point)
+            os.mkdir(point)
+        with pytest.raises(RuntimeError, match=point):
+            active.close()
+        assert os.path.isdir(point)
