@@ -17,13 +17,16 @@ from tests.servers import Server
 
 EXAMPLES: Final = Path(__file__).resolve().parent.parent / "examples"
 
+# Google's libraries warn when they are imported on a Python that Google no longer supports, such as 3.10.
+GOOGLE_ON_OLD_PYTHON: Final = "ignore:You are using a :FutureWarning"
+
 pytestmark = pytest.mark.slow
 
 
 def run(script: str, **environment: str) -> str:
-    """What the script prints, if it ends well."""
+    """What the script prints, if it ends well; unbuffered, so that its lines and those of ``ls`` come in order."""
     finished = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / script)],
+        [sys.executable, "-u", "-W", "error", "-W", GOOGLE_ON_OLD_PYTHON, str(EXAMPLES / script)],
         env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent), **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
