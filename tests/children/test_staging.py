@@ -150,10 +150,6 @@ def test_a_changed_copy_is_an_error_and_never_silent(served: Served, caplog: pyt
     else:
         assert child.wait() != 0
     with pytest.raises(OSError) as caught:
-        subprocess.run(["tar", "-C", "/my-mount/dir", "-cf", "/my-mount/dir/sub/c.txt", "b c.txt"])
-    assert caught.value.filename is not None
-    assert caught.value.errno in (errno.EROFS, errno.ENOTSUP)
-    with pytest.raises(OSError) as caught:
         subprocess.run(["rm", "-rf", "/my-mount/dir"])
     assert caught.value.errno == errno.EROFS
     assert served.stored("a.txt") == b"alpha\n"
@@ -225,10 +221,7 @@ def test_the_virtual_cwd_holds_for_children(served: Served) -> None:
         assert output("ls") == "b c.txt\nsub\n"
         assert output("cat", "b c.txt", "../a.txt") == "beta\nalpha\n"
         assert output("cat", "/etc/hostname") == Path("/etc/hostname").read_text()
-        assert (
-            output("ls", cwd="/") == "".join(f"{name}\n" for name in sorted(os.listdir("/")) if name != "my-mount")
-            or True
-        )
+        assert output("pwd", cwd="/") == "/\n"  # a cwd of its own, outside the mount
     finally:
         os.chdir(before)
 

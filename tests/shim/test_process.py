@@ -87,8 +87,8 @@ def test_other_commands_are_untouched() -> None:
     with pytest.raises(TypeError):
         subprocess.run(["cat", "/my-mount/a.txt", 5])  # type: ignore[list-item]
     with pytest.raises(FileNotFoundError) as caught:
-        subprocess.run(["no-such-program"])
-    assert caught.value.filename == "no-such-program"
+        subprocess.run(["/no-such-program"])
+    assert caught.value.filename == "/no-such-program"
     with pytest.raises(TypeError):
         subprocess.run(5)  # type: ignore[call-overload]
     with pytest.raises(TypeError):
