@@ -25,19 +25,19 @@ def scan(window: Window) -> list[Range]:
     return requested
 
 
-def test_requests_double_up_to_a_part() -> None:
+def test_requests_grow_up_to_a_part() -> None:
     lengths = [part.end - part.start for part in scan(Window(10 * PART))]
-    assert lengths[:6] == [256 * KIB, 512 * KIB, 1024 * KIB, 2048 * KIB, 4096 * KIB, PART]
-    assert set(lengths[6:-1]) == {PART}
+    assert lengths[:4] == [256 * KIB, 1024 * KIB, 4096 * KIB, PART]
+    assert set(lengths[4:-1]) == {PART}
 
 
-def test_the_distance_ahead_doubles_up_to_the_cap() -> None:
+def test_the_distance_ahead_grows_up_to_the_cap() -> None:
     window = Window(1000 * PART)
     seen = []
     for _ in range(12):
         window.advance(0)
         seen.append(window.ahead)
-    assert seen[:3] == [2 * FIRST_REQUEST, 4 * FIRST_REQUEST, 8 * FIRST_REQUEST]
+    assert seen[:3] == [4 * FIRST_REQUEST, 16 * FIRST_REQUEST, 64 * FIRST_REQUEST]
     assert seen[-1] == PART * WIDTH == window.cap
 
 
@@ -71,6 +71,14 @@ def test_a_jump_reads_no_more_than_a_random_request_or_a_part() -> None:
     assert window.restart(7, 3 * PART) == Range(7, 7 + PART)
     assert window.restart(100 * PART - 5, 100) == Range(100 * PART - 5, 100 * PART)
     assert window.restart(9, 0) == Range(9, 10)
+
+
+def test_a_jump_fetches_all_at_once_for_who_takes_all() -> None:
+    window = Window(100 * PART)
+    assert window.restart(7, 1 << 20, whole=True) == Range(7, 7 + (1 << 20))
+    assert window.wanted(7) == []
+    assert window.restart(7, 3 * PART, whole=True) == Range(7, 7 + PART)
+    assert window.wanted(7) == [Range(7 + PART, 7 + 2 * PART), Range(7 + 2 * PART, 7 + 3 * PART)]
 
 
 @given(size=SIZES)

@@ -14,7 +14,7 @@ from vfsmount.model import ObjectMeta
 from vfsmount.store.protocol import GetRange, GetResult
 from vfsmount.transfer.budget import Budget
 from vfsmount.transfer.pool import Submit
-from vfsmount.transfer.window import Range, Window, split
+from vfsmount.transfer.window import FIRST_REQUEST, GROWTH, Range, Window, split
 
 
 @dataclass(slots=True)
@@ -57,16 +57,20 @@ class Reader:
         self._closed = False
         if first:
             self._window.next = len(first)
+            self._window.request = FIRST_REQUEST * GROWTH
             ready: Future[bytes | memoryview] = Future()
             ready.set_result(first)
             self._budget.reserve(len(first))
             self._chunks.append(Chunk(0, len(first), ready, len(first)))
 
-    def read_into(self, offset: int, out: memoryview) -> int:
-        """Fill ``out`` from ``offset`` with at least one byte, or 0 at the end; may return fewer than asked for."""
+    def read_into(self, offset: int, out: memoryview, *, whole: bool = False) -> int:
+        """Fill ``out`` from ``offset`` with at least one byte, or 0 at the end; may return fewer than asked for.
+
+        ``whole``: the caller will come back until ``out`` is full, so all of it is requested at once.
+        """
         if offset >= self.meta.size or not out:
             return 0
-        chunk = self._chunk_at(offset, len(out))
+        chunk = self._chunk_at(offset, len(out), whole=whole)
         try:
             data = self._await(chunk)
         finally:
@@ -122,7 +126,7 @@ class Reader:
             self._chunks = deque()  # the budget has started over too
             self._pid = real.getpid()
 
-    def _chunk_at(self, offset: int, wanted: int) -> Chunk:
+    def _chunk_at(self, offset: int, wanted: int, *, whole: bool) -> Chunk:
         self._renew_after_fork()
         with self._lock:
             if self._closed:
@@ -132,6 +136,8 @@ class Reader:
                     if index:
                         self._window.advance(offset)
                         self._drop(index)
+                    elif chunk.start == 0 and chunk.end == self._window.next <= offset + wanted:
+                        self._window.advance(offset)  # read from its beginning to the end of what is here: a scan
                     break
             else:
                 if self._chunks and offset == self._chunks[-1].end == self._window.next:
@@ -140,7 +146,7 @@ class Reader:
                     self._start(self._take_next(max(wanted, 1)), must=True)
                 else:
                     self._drop(len(self._chunks))
-                    self._start(self._window.restart(offset, wanted), must=True)
+                    self._start(self._window.restart(offset, wanted, whole=whole), must=True)
             for part in self._window.wanted(offset):
                 if not self._start(part, must=False):
                     self._window.next = part.start
@@ -153,7 +159,7 @@ class Reader:
         window = self._window
         start = window.next
         window.next = min(start + max(window.request, min(wanted, window.part)), window.size)
-        window.request = min(window.request * 2, window.part)
+        window.request = min(window.request * GROWTH, window.part)
         return Range(start, window.next)
 
     def _start(self, part: Range, *, must: bool) -> bool:

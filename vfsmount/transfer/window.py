@@ -1,8 +1,8 @@
 """How far and in what pieces to read ahead: arithmetic only, no I/O.
 
 A cursor begins small, because most files are small and the first byte should come in one round trip. Each further
-request doubles in size up to a part, and the distance read ahead doubles up to the cap, so a scan soon runs at full
-width while a glance at a header costs one small request.
+request is four times as large, up to a part, and so is the distance read ahead, up to the cap: a scan runs at full
+width after four round trips, while a glance at a header costs one small request.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ WIDTH: Final = 8
 """Parts read ahead at most."""
 
 RANDOM_REQUEST: Final = 64 << 10
-"""Bytes fetched at most beyond what was asked for after a jump, when no pattern is known yet."""
+"""Bytes fetched at most after a jump by a caller that would take more but can do with less (a buffer to be filled)."""
+
+GROWTH: Final = 4
+"""By doubling, the eight round trips of the ramp would cost a 512 MiB scan a fifth of its time at 20 ms."""
 
 
 class Range(NamedTuple):
@@ -45,18 +48,22 @@ class Window:
     part: int = PART
     cap: int = PART * WIDTH
 
-    def restart(self, offset: int, wanted: int) -> Range:
-        """The reader jumped to ``offset`` and wants ``wanted`` bytes: what to fetch at once, and no more."""
-        length = min(max(wanted, 1), RANDOM_REQUEST) if wanted < self.part else self.part
-        self.request = FIRST_REQUEST
-        self.ahead = 0
+    def restart(self, offset: int, wanted: int, *, whole: bool = False) -> Range:
+        """The reader jumped to ``offset`` and wants ``wanted`` bytes: what to fetch at once, and no more.
+
+        ``whole``: the caller takes all of them, so that fewer would cost it another round trip.
+        """
+        whole = whole or wanted >= self.part
+        length = min(max(wanted, 1), self.part if whole else RANDOM_REQUEST)
+        self.request = self.part if wanted > self.part else FIRST_REQUEST
+        self.ahead = min(wanted, self.cap) if wanted > length and whole else 0
         end = min(offset + length, self.size)
         self.next = end
         return Range(offset, end)
 
     def advance(self, position: int) -> None:
-        """The reader consumed in sequence up to ``position``: look twice as far ahead as before."""
-        self.ahead = min(max(self.ahead * 2, FIRST_REQUEST * 2), self.cap)
+        """The reader consumed in sequence up to ``position``: look farther ahead than before."""
+        self.ahead = min(max(self.ahead, FIRST_REQUEST) * GROWTH, self.cap)
 
     def wanted(self, position: int) -> list[Range]:
         """Requests to start so that ``ahead`` bytes beyond ``position`` are on their way."""
@@ -66,7 +73,7 @@ class Window:
             end = min(self.next + self.request, self.size)
             ranges.append(Range(self.next, end))
             self.next = end
-            self.request = min(self.request * 2, self.part)
+            self.request = min(self.request * GROWTH, self.part)
         return ranges
 
 

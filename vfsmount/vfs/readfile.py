@@ -55,7 +55,7 @@ class ReadFile(OpenFile):
         view = memoryview(out)
         done = 0
         while done < len(out):
-            done += self._reader.read_into(offset + done, view[done:])
+            done += self._reader.read_into(offset + done, view[done:], whole=True)
         return bytes(out)
 
     def _translated(self, error: StoreError) -> OSError:
