@@ -42,6 +42,8 @@ def test_a_file_is_read_by_its_path(served: Served) -> None:
 
 def test_an_option_with_a_path_is_served(served: Served) -> None:
     assert output("dd", "if=/my-mount/a.txt", "status=none") == "alpha\n"
+    assert output("grep", "-f/my-mount/a.txt", "/my-mount/a.txt") == "alpha\n"
+    assert output("cat", "//my-mount//a.txt") == "alpha\n"
 
 
 def test_the_caller_sees_its_own_arguments(served: Served) -> None:
@@ -188,6 +190,7 @@ def test_the_output_of_a_listing_never_leads_to_empty_content(served: Served) ->
         "echo x >/my-mount/a.txt",
         "echo x >> /my-mount/a.txt",
         "cat /my-mount/*.txt",
+        "cat //my-mount//a.txt",
         "cat /my-mount/$NAME",
         "cat x/my-mount/a /my-mount/{a,b}",
         "cp /etc/hostname /my-mount/new",

@@ -36,6 +36,9 @@ _INSIDE: Final = (
     "a mounted path inside a larger argument cannot be served to a child program; pass it as an argument of its own"
 )
 
+_GLUED: Final = re.compile(r"-\w/")
+"""A short option with its path: ``-f/my-mount/x``."""
+
 _FILTER: Final = (
     '{ code=$({ { shift; "$@" 3>&- 4>&-; echo $? >&3; } | LC_ALL=C sed -e "$1" >&4 3>&-; } 3>&1); } 4>&1; exit "$code"'
 )
@@ -74,7 +77,7 @@ class StagingPlanner:
         self._router = router
         self._cwd = cwd
         names = "|".join(re.escape(point) for point in table.points)
-        self._mention = re.compile(rf"(?<![\w.\-/])(?:{names})(?![\w.\-])")
+        self._mention = re.compile(rf"(?:(?<![\w.\-/])|^-\w)/*(?:{names})(?![\w.\-])")
 
     def concerns(self, command: Command) -> bool:
         """Whether the command mentions a mount or would run inside one. No request."""
@@ -183,20 +186,20 @@ class _Planning:
 
     def _argument(self, text: str, use: Use) -> str:
         """``text`` with a mounted path in it replaced."""
-        if not text.startswith("/") and "=" not in text:
+        if not text.startswith("/") and "=" not in text and not _GLUED.match(text):
             return self._relative(text, use)
         target = self._exact(text)
         if target is not None:
             return self._placed(target, use, text)
         if not self._planner.mentions(text):
             return text
-        option, equals, value = text.partition("=")
-        target = self._exact(value) if equals and not self._planner.mentions(option) else None
+        option, equals, value = (text[:2], "", text[2:]) if _GLUED.match(text) else text.partition("=")
+        target = None if self._planner.mentions(option) else self._exact(value)
         if target is None:
             if use.kind is Kind.IGNORING:
                 return text
             raise os_error(errno.ENOTSUP, text, hint=_INSIDE)
-        return f"{option}={self._placed(target, use, value)}"
+        return f"{option}{equals}{self._placed(target, use, value)}"
 
     def _relative(self, text: str, use: Use) -> str:
         """A name relative to the directory that the program starts in; it stays as it is where that directory is
