@@ -9,7 +9,7 @@ from typing import Final
 from vfsmount.clock import Clock
 from vfsmount.errors import StoreError, from_store
 from vfsmount.model import Attr, Entry
-from vfsmount.store.protocol import PutAttributes, Store
+from vfsmount.store.protocol import Store
 from vfsmount.transfer.budget import Budget
 from vfsmount.transfer.pool import Submit
 from vfsmount.vfs import policy
@@ -22,7 +22,7 @@ from vfsmount.vfs.openfile import OpenFile
 from vfsmount.vfs.opening import Opener, refuse
 from vfsmount.vfs.options import FsOptions
 from vfsmount.vfs.policy import Node
-from vfsmount.vfs.renaming import Renamer
+from vfsmount.vfs.renaming import MARKER, Renamer
 
 BLOCK_SIZE: Final = 4096
 """``f_bsize``, bytes."""
@@ -97,7 +97,7 @@ class Filesystem:
         if self.options.keep_dirs:
             key = prefix_of(self.options.key_prefix, path)
             try:
-                self.store.put(key, b"", attributes=PutAttributes(content_type="application/x-directory"))
+                self.store.put(key, b"", attributes=MARKER)
             except StoreError as error:
                 raise from_store(error, display) from error
         elif not self._local.add_directory(path, self._clock.time_ns()):

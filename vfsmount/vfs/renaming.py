@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from vfsmount.clock import Clock
 from vfsmount.errors import StoreError, from_store, os_error
 from vfsmount.model import Attr, ObjectMeta
-from vfsmount.store.protocol import Store
+from vfsmount.store.protocol import PutAttributes, Store
 from vfsmount.transfer.pool import Submit
 from vfsmount.vfs import policy
 from vfsmount.vfs.attrs import AttrCache
@@ -22,6 +22,10 @@ from vfsmount.vfs.policy import Node
 
 TREE_LIMIT: Final = 1000
 """Keys in a directory that can be renamed: one page of a listing. It is not atomic, so it should not take long."""
+
+
+MARKER: Final = PutAttributes(content_type="application/x-directory")
+"""Of the empty object whose key is a directory's and ends in a slash."""
 
 
 class _NodeAt(Protocol):
@@ -149,6 +153,8 @@ class Renamer:
         self._local.move_directories(source, target, self._clock.time_ns() if not moves else None)
 
     def _copying(self, meta: ObjectMeta, key: str) -> Callable[[], ObjectMeta]:
+        if meta.key.endswith("/") and meta.size == 0:  # a marker; SeaweedFS lists it and cannot copy it
+            return lambda: self._store.put(key, b"", attributes=MARKER)
         return lambda: self._store.copy(meta.key, key, if_match=meta.etag)
 
     def _is_empty(self, path: str) -> bool:
