@@ -29,6 +29,10 @@ verbatim_stores: Final = pytest.mark.parametrize("bucket", ["memory", MOTO], ind
 backslash for a slash), and for what it does not have (Glacier)."""
 
 
+tidy_stores: Final = verbatim_stores
+"""For what becomes of emptied directories: SeaweedFS goes on listing them, for a while, and lets none of them copy."""
+
+
 @dataclass(frozen=True)
 class Mounted:
     """One active mount."""

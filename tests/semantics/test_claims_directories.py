@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from tests.semantics.buckets import Bucket
-from tests.semantics.mounting import Mounter, memory_only, refused, tree
+from tests.semantics.mounting import Mounter, memory_only, refused, tidy_stores, tree
 
 claim = pytest.mark.claim
 
@@ -36,6 +36,7 @@ def test_mkdir_is_local(bucket: Bucket, mount: Mounter) -> None:
 
 
 @claim("DIR-2")
+@tidy_stores
 def test_publishing_makes_directories_remote(bucket: Bucket, mount: Mounter) -> None:
     mnt = mount(metadata_ttl=0)
     os.makedirs(mnt / "a/b")
@@ -83,6 +84,7 @@ def test_a_file_being_written_fills_a_directory(mount: Mounter) -> None:
 
 
 @claim("DIR-5")
+@tidy_stores
 def test_rmtree(bucket: Bucket, mount: Mounter) -> None:
     for key in ("top/a/b/f", "top/a/g", "top/h"):
         bucket.put(key)

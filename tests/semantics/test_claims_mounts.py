@@ -89,7 +89,8 @@ def test_the_rest_is_untouched(mount: Mounter, tmp_path: Path) -> None:
     before = observe()
     mount()
     assert observe() == before
-    assert type(open(__file__)) is io.TextIOWrapper
+    with open(__file__) as file:
+        assert type(file) is io.TextIOWrapper
 
 
 @claim("MOUNT-5")

@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from tests.semantics.buckets import Bucket
-from tests.semantics.mounting import Mounter, memory_only, refused, tree
+from tests.semantics.mounting import Mounter, memory_only, refused, tidy_stores, tree
 from vfsmount.errors import Unavailable
 
 claim = pytest.mark.claim
@@ -99,6 +99,7 @@ def test_files_and_directories(bucket: Bucket, mount: Mounter) -> None:
 
 
 @claim("RENAME-5")
+@tidy_stores
 def test_a_directory_moves(bucket: Bucket, mount: Mounter) -> None:
     for key in ("d/", "d/a", "d/sub/b", "dd/x"):
         bucket.put(key, key.encode())
@@ -117,6 +118,17 @@ def test_a_directory_moves(bucket: Bucket, mount: Mounter) -> None:
     }
     assert sorted(bucket.keys()) == ["dd/x", "moved/", "moved/a", "moved/sub/b"]
     assert not (mnt / "d").exists()
+
+
+@memory_only
+def test_regression_markers_are_made_anew_and_not_copied(bucket: Bucket, mount: Mounter) -> None:
+    bucket.put("d/")
+    bucket.put("d/sub/")
+    bucket.put("d/sub/f", b"content")
+    mnt = mount(allow_rename=True)
+    os.rename(mnt / "d", mnt / "e")
+    assert mnt.requests.counts["copy"] == 1
+    assert bucket.keys() == ["e/", "e/sub/", "e/sub/f"]
 
 
 @claim("RENAME-5")
@@ -194,6 +206,7 @@ def test_deleting_must_be_allowed(bucket: Bucket, mount: Mounter) -> None:
 
 
 @claim("RENAME-10")
+@tidy_stores
 def test_the_emptied_directory_stays(bucket: Bucket, mount: Mounter) -> None:
     bucket.put("d/sub/f", b"content")
     mnt = mount(allow_rename=True, metadata_ttl=0)

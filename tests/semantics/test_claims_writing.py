@@ -12,7 +12,7 @@ import pytest
 
 from tests.forks import in_child
 from tests.semantics.buckets import Bucket, MemoryBucket
-from tests.semantics.mounting import Mounter, memory_only, refused
+from tests.semantics.mounting import Mounter, memory_only, refused, verbatim_stores
 from vfsmount.errors import Unavailable
 from vfsmount.store.protocol import StoreTraits
 from vfsmount.testing import MemoryStore
@@ -267,6 +267,12 @@ def test_content_type(bucket: Bucket, mount: Mounter) -> None:
     for name, expected in (("image.png", "image/png"), ("d.json", "application/json")):
         (mnt / name).write_bytes(b"content")
         assert bucket.content_type(name) == expected
+
+
+@claim("WRITE-15")
+@verbatim_stores
+def test_a_name_that_says_nothing_of_its_type(bucket: Bucket, mount: Mounter) -> None:
+    mnt = mount()
     (mnt / "no_extension").write_bytes(b"content")
     assert bucket.content_type("no_extension") in (None, "binary/octet-stream", "application/octet-stream")
 
