@@ -21,7 +21,7 @@ from vfsmount.transfer import window as window_module
 from vfsmount.transfer.budget import Budget
 from vfsmount.transfer.pool import ThreadPool, run_inline
 from vfsmount.transfer.reader import Reader
-from vfsmount.transfer.window import FIRST_REQUEST, PART
+from vfsmount.transfer.window import FIRST_REQUEST, PART, WIDTH, split
 
 CONTENT = random.Random(7).randbytes(3 * PART + 5)
 BOUNDARIES = [0, 1, FIRST_REQUEST - 1, FIRST_REQUEST, FIRST_REQUEST + 1, PART - 1, PART, PART + 1, 3 * PART + 5]
@@ -259,6 +259,45 @@ def test_the_number_of_requests_of_a_scan(memory: MemoryStore, pool: ThreadPool,
     with store.expect(get_range=5):  # 256 KiB came with the open; then 1, 4, 8, 8 MiB and the rest
         drain(reader, 1 << 20)
     assert store.bytes_read == len(CONTENT) - FIRST_REQUEST
+    reader.close()
+
+
+def test_a_read_of_everything_goes_wide_and_leaves_room_for_others(
+    memory: MemoryStore, budget: Budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However large the object, what another thread asks for meanwhile waits behind no more than WIDTH parts."""
+    meta = memory.put_object("k", CONTENT)
+    monkeypatch.setattr("vfsmount.transfer.reader.split", lambda start, end: split(start, end, 100_000))
+    faulty = FaultyStore(memory)
+    store = CountingStore(faulty)
+    hold = faulty.hold("get_range")
+    pool = ThreadPool(threads=WIDTH + 1)
+    reader = Reader(store, meta, submit=pool.submit, budget=budget)
+    got: list[bytes] = []
+    thread = threading.Thread(target=lambda: got.append(reader.read_range(0, len(CONTENT))))
+    thread.start()
+    hold.wait_arrived()
+    assert pool.submit(lambda: "at once").result(5) == "at once"
+    hold.release()
+    thread.join(10)
+    assert got == [CONTENT]
+    assert 2 <= store.most_in_flight <= WIDTH
+    pool.close()
+
+
+def test_a_read_of_everything_that_fails_asks_for_no_more(
+    memory: MemoryStore, pool: ThreadPool, budget: Budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meta = memory.put_object("k", CONTENT)
+    monkeypatch.setattr("vfsmount.transfer.reader.split", lambda start, end: split(start, end, 100_000))
+    faulty = FaultyStore(memory)
+    store = CountingStore(faulty)
+    faulty.fail("get_range", Unavailable("down"))
+    reader = Reader(store, meta, submit=pool.submit, budget=budget)
+    with pytest.raises(Unavailable):
+        reader.read_range(0, len(CONTENT))
+    assert len(store.calls) <= 2 * WIDTH
+    assert reader.read_range(0, len(CONTENT)) == CONTENT
     reader.close()
 
 

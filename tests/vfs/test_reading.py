@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -56,6 +58,51 @@ class TestFork:
         in_child(child)
         assert inherited.read(10) == BIG[10:20]
         inherited.close()
+
+    def test_locks_that_other_threads_hold_are_renewed(self, world: World) -> None:
+        world.put("f", data=BIG)
+        handle = world.open("f")
+        inside, leave = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with handle._position_lock, handle._reference_lock:
+                inside.set()
+                leave.wait(30)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        inside.wait(5)
+
+        def child() -> None:
+            world.fs.after_fork()
+            handle.renew_locks()
+            assert handle.read(10) == BIG[:10]
+            handle.retain()
+            handle.close()
+
+        in_child(child)
+        leave.set()
+        thread.join()
+        handle.close()
+
+    def test_a_staged_file_is_the_parents_to_write(self, make_world: Callable[..., World]) -> None:
+        world = make_world(writes="staged")
+        handle = world.open("f", os.O_RDWR | os.O_CREAT)
+        handle.write(b"parent")
+
+        def child() -> None:
+            world.fs.after_fork()
+            handle.renew_locks()
+            assert handle.pread(6, 0) == b"parent"
+            for change in (lambda: handle.write(b"child"), lambda: handle.truncate(0), handle.fsync):
+                with raises(errno.EBADF):
+                    change()
+            handle.close()
+            assert world.memory.objects() == {}
+
+        in_child(child)
+        handle.close()
+        assert world.memory.objects() == {"f": b"parent"}
 
 
 class TestReading:

@@ -177,6 +177,7 @@ class Description:
     def after_fork(self) -> None:
         """In the child: the parent's threads may have held the lock."""
         self.lock = threading.RLock()
+        self.file.renew_locks()
 
     def _is_owner(self) -> bool:
         return self.file.owner_pid == real.getpid()

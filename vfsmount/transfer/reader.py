@@ -14,7 +14,7 @@ from vfsmount.model import ObjectMeta
 from vfsmount.store.protocol import GetRange, GetResult
 from vfsmount.transfer.budget import Budget
 from vfsmount.transfer.pool import Submit
-from vfsmount.transfer.window import FIRST_REQUEST, GROWTH, Range, Window, split
+from vfsmount.transfer.window import FIRST_REQUEST, GROWTH, WIDTH, Range, Window, split
 
 
 @dataclass(slots=True)
@@ -96,9 +96,19 @@ class Reader:
         ranges = split(start, end)
         if not ranges:
             return b"".join(pieces)
-        futures = [self._submit(_Fetch(self._store, self.meta, part)) for part in ranges[1:]]
-        pieces.append(_Fetch(self._store, self.meta, ranges[0])())
-        pieces.extend(future.result() for future in futures)
+        if len(ranges) == 1:
+            return b"".join([*pieces, _Fetch(self._store, self.meta, ranges[0])()])
+        waiting: deque[Future[bytes | memoryview]] = deque()
+        try:
+            for part in ranges:  # a look-up of another thread does not queue behind a thousand parts
+                if len(waiting) >= WIDTH:
+                    pieces.append(waiting.popleft().result())
+                waiting.append(self._submit(_Fetch(self._store, self.meta, part)))
+            pieces.extend(future.result() for future in waiting)
+        except BaseException:
+            for future in waiting:
+                future.cancel()
+            raise
         return b"".join(pieces)
 
     def close(self) -> None:

@@ -87,6 +87,11 @@ class OpenFile(ABC):
         if self.owner_pid != real.getpid():
             raise self.error(errno.EBADF, "opened by the parent process, which alone can write and commit it")
 
+    def renew_locks(self) -> None:
+        """In a forked child: the locks may be held by threads that are not here."""
+        self._position_lock = threading.RLock()
+        self._reference_lock = threading.Lock()
+
     def error(self, number: int, hint: str | None = None, cause: BaseException | None = None) -> OSError:
         return os_error(number, self.path, hint=hint, cause=cause)
 

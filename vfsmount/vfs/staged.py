@@ -155,6 +155,10 @@ class StagedNode:
     def close(self) -> None:
         self._spool.close()
 
+    def renew_lock(self) -> None:
+        """In a forked child: the lock may be held by a thread that is not here."""
+        self._lock = threading.RLock()
+
     def error(self, number: int, hint: str | None = None, cause: BaseException | None = None) -> OSError:
         return os_error(number, self.display, hint=hint, cause=cause)
 
@@ -232,12 +236,14 @@ class StagedFile(OpenFile):
     def _write_at(self, offset: int, data: memoryview) -> int:
         if not self.writable:
             raise self.error(errno.EBADF)
+        self.require_owner()
         return self.node.write(offset, data)
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """O_APPEND writes at the end atomically, whatever other handles of this process do."""
         if not self.flags & os.O_APPEND or not self.writable:
             return super().write(data)
+        self.require_owner()
         with self._position_lock:
             view = memoryview(data).cast("B")
             self._position = self.node.append(view)
@@ -246,10 +252,15 @@ class StagedFile(OpenFile):
     def truncate(self, length: int) -> None:
         if not self.writable:
             raise self.error(errno.EINVAL)
+        self.require_owner()
         self.node.truncate(length)
 
     def utime(self, mtime_ns: int) -> None:
         self.node.utime(mtime_ns)
+
+    def renew_locks(self) -> None:
+        super().renew_locks()
+        self.node.renew_lock()
 
     def fsync(self) -> None:
         self.require_owner()
