@@ -88,13 +88,15 @@ class _Search:
                     elif type(value.__func__) is FunctionType:
                         functions[id(value.__func__)] = value.__func__
         for function in functions.values():
-            parts = [*(function.__defaults__ or ())]
-            if function.__kwdefaults__:
-                parts += function.__kwdefaults__.values()
-            if function.__closure__:
-                parts += map(_contents, function.__closure__)
-            # Replacements hold the originals themselves, under borrowed module names.
-            if parts and not disjoint(map(id, parts)) and not _is_own(function.__globals__.get("__name__")):
+            defaults, keywords, closure = function.__defaults__, function.__kwdefaults__, function.__closure__
+            if defaults is None and keywords is None and closure is None:
+                continue
+            if (
+                (defaults and not disjoint(map(id, defaults)))
+                or (keywords and not disjoint(map(id, keywords.values())))
+                or (closure and not disjoint(map(id, map(_contents, closure))))
+            ) and not _is_own(function.__globals__.get("__name__")):
+                # Replacements hold the originals themselves, under borrowed module names: hence the globals' name.
                 self._function(function)
         for partial in partials.values():
             self._partial(partial)

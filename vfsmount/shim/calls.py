@@ -46,6 +46,11 @@ def by_path(
                 return original(path, *args) if args else original(path)
             except OSError as error:
                 return after(error, path, path, args, kwargs)
+        if type(path) is str and router.is_foreign(path) and kwargs.get("dir_fd") is None:
+            try:
+                return original(path, *args, **kwargs)
+            except OSError as error:
+                return after(error, path, path, args, kwargs)
         if path is MISSING:
             return original(*args, **kwargs)
         if isinstance(path, int):

@@ -161,6 +161,7 @@ class _Actions:
 
 def _access(context: ShimContext, original: Function, act: Function) -> Function:
     """``access`` answers False where others raise."""
+    router = context.router
 
     def found(*args: object, **kwargs: object) -> bool:
         if original(*args, **kwargs):
@@ -170,6 +171,8 @@ def _access(context: ShimContext, original: Function, act: Function) -> Function
     call = by_path(context, found, act)
 
     def access(path: object = MISSING, *args: object, **kwargs: object) -> object:
+        if type(path) is str and not kwargs and router.needle not in path and original(path, *args):
+            return True
         try:
             return call(path, *args, **kwargs)
         except OSError:

@@ -33,6 +33,7 @@ class Router:
     """Decides, for one mount table, which paths are ours. Holds no lock: everything but the needle is constant."""
 
     __slots__ = (
+        "_above",
         "_aliases",
         "_ancestors",
         "_careful",
@@ -54,6 +55,9 @@ class Router:
         self._names = tuple({posixpath.basename(point) for point in table.points})
         # A mount point that hides a real directory: a link to it does not dangle, so links must be followed beforehand.
         self._careful = any(_is_real_directory(point) for point in table.points)
+        self._above = frozenset(
+            parent for point in table.points for parent in _parents(point) if table.is_ancestor(parent)
+        )
         self._ancestors = frozenset(key for point in table.points for key in _ancestor_keys(point))
         self._needle = "" if self._careful else _common(self._names)
         self.needle = "" if cwd.path is not None else self._needle
@@ -68,6 +72,15 @@ class Router:
 
     # -- routing
 
+    def is_foreign(self, path: str) -> bool:
+        """True where ``path``, relative to no descriptor, is not ours by its text: as the needle, for many mounts."""
+        if self._careful or self._cwd.path is not None:
+            return False
+        for name in self._names:
+            if name in path:
+                return False
+        return True
+
     def route(self, path: object, *, dir_fd: object = None, follow: bool = True, making: bool = False) -> str | None:
         """The absolute path below a mount, or None if the real call is to go ahead.
 
@@ -81,7 +94,7 @@ class Router:
         text = _text(path)
         if text is None:
             return None
-        if text[0] == "/" and not self._careful and "/." not in text and "//" not in text:
+        if text[0] == "/" and not self._careful and _is_plain(text):
             if not text.startswith(self._starts):
                 return None
             absolute: str | None = text
@@ -104,11 +117,11 @@ class Router:
         text = _text(path)
         if text is None:
             return None
-        absolute = self._join(text, dir_fd, any_name=True)
+        absolute = text if text[0] == "/" else self._join(text, dir_fd, any_name=True)
         if absolute is None:
             return None
         plain = _normal(absolute)
-        if self._table.is_ancestor(plain) and ".." not in absolute:
+        if plain in self._above and ".." not in absolute:
             return plain
         if (
             error.errno == errno.ENOENT
@@ -285,6 +298,13 @@ def _text(path: object) -> str | None:
     return text if text and "\0" not in text else None
 
 
+def _is_plain(absolute: str) -> bool:
+    """No ``.``, ``..`` or empty component but perhaps a trailing slash."""
+    if "/." not in absolute:
+        return "//" not in absolute
+    return not ("//" in absolute or "/./" in absolute or "/../" in absolute or absolute.endswith(("/.", "/..")))
+
+
 def _normal(absolute: str) -> str:
     """``absolute`` without empty and ``.`` components; ``..`` is kept for :meth:`Router._walk`, or dropped by its
     text.
@@ -327,14 +347,21 @@ def _is_real_directory(path: str) -> bool:
 
 def _ancestor_keys(point: str) -> list[tuple[int, int, str]]:
     keys = []
-    while point != "/":
-        point = posixpath.dirname(point)
+    for parent in _parents(point):
         try:
-            found = real.stat(point)
+            found = real.stat(parent)
         except OSError:
             continue
-        keys.append((found.st_dev, found.st_ino, point))
+        keys.append((found.st_dev, found.st_ino, parent))
     return keys
+
+
+def _parents(point: str) -> list[str]:
+    found = []
+    while point != "/":
+        point = posixpath.dirname(point)
+        found.append(point)
+    return found
 
 
 def _descriptor_path(descriptor: int) -> str:
