@@ -402,15 +402,19 @@ def test_a_waiting_reader_is_interrupted_by_ctrl_c(memory: MemoryStore, pool: Th
     reader = Reader(store, meta, submit=pool.submit, budget=budget)
     main = threading.main_thread().ident
     assert main is not None
+    interrupted = threading.Event()
 
     def interrupt() -> None:
         hold.wait_arrived()
-        signal.pthread_kill(main, signal.SIGINT)
+        while not interrupted.is_set():  # a signal just before the main thread begins to wait does not wake it
+            signal.pthread_kill(main, signal.SIGINT)
+            interrupted.wait(0.5)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
         exactly(reader, 0, 100)
+    interrupted.set()
     thread.join()
     hold.release()
     assert exactly(reader, 0, 100) == CONTENT[:100]

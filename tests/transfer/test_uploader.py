@@ -313,17 +313,21 @@ def test_a_write_interrupted_by_ctrl_c_loses_no_byte_of_what_it_counted(memory: 
     content = bytes(range(250)) * 8  # 20 parts, and only WIDTH may be on their way
     main = threading.main_thread().ident
     assert main is not None
+    interrupted = threading.Event()
 
     def interrupt() -> None:
         hold.wait_arrived()
         while len(upload._in_flight) < WIDTH or upload.size < (WIDTH + 1) * PART:
             pass
-        signal.pthread_kill(main, signal.SIGINT)
+        while not interrupted.is_set():  # a signal just before the main thread begins to wait does not wake it
+            signal.pthread_kill(main, signal.SIGINT)
+            interrupted.wait(0.5)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
         upload.write(content)
+    interrupted.set()
     thread.join()
     hold.release()
     taken = upload.size

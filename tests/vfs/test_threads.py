@@ -134,3 +134,43 @@ def test_writers_do_not_wait_for_each_other_when_memory_is_short(world: World, l
 
     hammer(work)
     world.nothing_left()
+
+
+class TestAnswersOnTheirWay:
+    """What was asked before a change made here is not remembered after it."""
+
+    def test_a_stat_that_a_commit_overtakes(self, make_world: Callable[..., World]) -> None:
+        world = make_world(metadata_ttl=100.0)
+        world.put("f", data=b"old")
+        hold = world.faulty.hold("head", times=1, answered=True)
+        thread = threading.Thread(target=world.stat, args=("f",))
+        thread.start()
+        hold.wait_arrived()
+        world.write("f", b"newer content")
+        hold.release()
+        thread.join(10)
+        assert world.stat("f") == (False, 13)
+
+    def test_a_negative_answer_that_a_creation_overtakes(self, make_world: Callable[..., World]) -> None:
+        world = make_world(negative_ttl=100.0)
+        hold = world.faulty.hold("list_page", times=1, answered=True)
+        thread = threading.Thread(target=world.exists, args=("f",))
+        thread.start()
+        hold.wait_arrived()
+        world.write("f", b"1")
+        hold.release()
+        thread.join(10)
+        assert world.stat("f") == (False, 1)
+
+    def test_a_listing_that_an_unlink_overtakes(self, make_world: Callable[..., World]) -> None:
+        world = make_world(metadata_ttl=100.0)
+        world.put("f", "g")
+        hold = world.faulty.hold("list_page", times=1, key="", answered=True)
+        thread = threading.Thread(target=world.names)
+        thread.start()
+        hold.wait_arrived()
+        world.unlink("g")
+        hold.release()
+        thread.join(10)
+        assert not world.exists("g")
+        assert world.exists("f")

@@ -94,6 +94,8 @@ class AttrCache:
         self._entries: TLRUCache[str, _Answer] = TLRUCache(CACHE_ENTRIES, ttu=time_to_use, timer=clock.monotonic)
         self._epoch = 0
         self._listed: LRUCache[str, int] = LRUCache(CACHE_ENTRIES // 10)
+        self._changed: LRUCache[str, int] = LRUCache(CACHE_ENTRIES // 10)
+        self._floor = 0
 
     def get(self, path: str) -> tuple[bool, Attr | None]:
         """Whether there is a fresh answer, and it; a fresh None says that nothing is there."""
@@ -104,7 +106,7 @@ class AttrCache:
             return True, answer.attr
 
     def epoch(self) -> int:
-        """A point between the answers that came before and those to come, for :meth:`listed`."""
+        """A point between the answers that came before and those to come, for :meth:`listed` and :meth:`put`."""
         with self._lock:
             self._epoch += 1
             return self._epoch
@@ -114,21 +116,31 @@ class AttrCache:
         with self._lock:
             self._listed[path] = epoch
 
-    def put(self, path: str, attr: Attr | None) -> None:
-        """Remember what was just learnt, or, where it may not be trusted for any time, only forget what was known."""
+    def put(self, path: str, attr: Attr | None, asked: int) -> None:
+        """Remember what was just learnt, or, where it may not be trusted for any time, only forget what was known.
+
+        ``asked``: the epoch before the request. Nothing is remembered where ``path`` was changed here since then: the
+        answer may be from before the change.
+        """
         with self._lock:
+            if asked < self._floor or asked < self._changed.get(path, 0):
+                return
             self._entries.pop(path, None)  # the cache ignores a value that has expired already, and keeps the old one
             self._entries[path] = _Answer(attr, self._epoch)
 
     def drop(self, path: str) -> None:
-        """Forget ``path``."""
+        """Forget ``path``, which was changed here, and do not learn it from requests that are on their way."""
         with self._lock:
+            self._epoch += 1
+            self._changed[path] = self._epoch
             self._entries.pop(path, None)
 
     def drop_below(self, path: str) -> None:
         """Forget ``path`` and everything below it."""
         below = f"{path}/" if path else ""
         with self._lock:
+            self._epoch += 1
+            self._floor = self._epoch
             for known in [known for known in self._entries if known == path or known.startswith(below)]:
                 self._entries.pop(known, None)
 

@@ -66,9 +66,9 @@ class Listing:
         self._lookup.listed(path, epoch)
         for entry in ordered:
             if entry.name not in writers:
-                self._lookup.remember(child_of(path, entry.name), entry.attr)
+                self._lookup.remember(child_of(path, entry.name), entry.attr, epoch)
         if path and found:
-            self._lookup.remember(path, self._appearance.directory(path))
+            self._lookup.remember(path, self._appearance.directory(path), epoch)
         return ordered
 
     def _remote(self, path: str, display: str) -> tuple[dict[str, ObjectMeta], dict[str, None], bool]:

@@ -66,42 +66,48 @@ class Lookup:
             return self._appearance.directory(path, made or None)
         if self._local.is_being_written(path):
             return self._written_here(path, display)
+        asked = self._cache.epoch()
         below = self._submit(lambda: self.has_keys_below(path))
         try:
             meta: ObjectMeta | None = self._head(path, display)
-        finally:
-            is_directory = self.outcome(below, display)
-        return self.settle(path, display, meta, is_directory=is_directory)
+        except OSError:  # not after Ctrl-C, which must not wait for the other request
+            self.outcome(below, display)
+            raise
+        is_directory = self.outcome(below, display)
+        return self.settle(path, display, meta, asked, is_directory=is_directory)
 
-    def settle(self, path: str, display: str, meta: ObjectMeta | None, *, is_directory: bool) -> Attr:
-        """Decide by the precedence above, and remember the decision. Raises ENOENT, ENOTDIR."""
+    def settle(self, path: str, display: str, meta: ObjectMeta | None, asked: int, *, is_directory: bool) -> Attr:
+        """Decide by the precedence above, and remember the decision; ``asked``: the epoch before the requests.
+
+        Raises ENOENT, ENOTDIR.
+        """
         if is_directory:
             attr = self._appearance.directory(path)
         elif meta is not None:
             attr = self._appearance.file(path, meta)
         else:
-            raise self.missing(path, display)
-        self.remember(path, attr)
+            raise self.missing(path, display, asked)
+        self.remember(path, attr, asked)
         return attr
 
-    def remember(self, path: str, attr: Attr) -> None:
+    def remember(self, path: str, attr: Attr, asked: int) -> None:
         """Cache ``attr``, and that all above it are directories."""
-        self._cache.put(path, attr)
+        self._cache.put(path, attr, asked)
         for ancestor in ancestors_of(path):
             known, found = self._cache.get(ancestor)
             if known and found is not None and found.is_dir:
                 break
-            self._cache.put(ancestor, self._appearance.directory(ancestor))
+            self._cache.put(ancestor, self._appearance.directory(ancestor), asked)
 
     def epoch(self) -> int:
-        """When a listing began, for :meth:`listed`."""
+        """Taken before requests whose answers are to be remembered."""
         return self._cache.epoch()
 
     def listed(self, path: str, epoch: int) -> None:
         """All names in ``path`` are about to be remembered; forget those that were known before and are not there."""
         self._cache.listed(path, epoch)
 
-    def missing(self, path: str, display: str) -> OSError:
+    def missing(self, path: str, display: str, asked: int | None = None) -> OSError:
         """ENOTDIR where something above ``path`` is a file, else ENOENT; asks for what is above only where unknown."""
         for ancestor in ancestors_of(path):
             known, attr = self._cache.get(ancestor)
@@ -117,7 +123,8 @@ class Lookup:
                 if error.errno != errno.ENOENT:
                     raise
                 break  # the failed look-up of the ancestor has looked at all above it
-        self._cache.put(path, None)
+        if asked is not None:
+            self._cache.put(path, None, asked)
         return os_error(errno.ENOENT, display)
 
     def is_known_file(self, path: str) -> bool:
@@ -131,9 +138,10 @@ class Lookup:
             return
         known, attr = self._cache.get(path)
         if not known:
+            asked = self._cache.epoch()
             try:
                 if self.has_keys_below(path):
-                    self.remember(path, self._appearance.directory(path))
+                    self.remember(path, self._appearance.directory(path), asked)
                     return
             except StoreError as error:
                 raise from_store(error, display) from error

@@ -110,6 +110,7 @@ class Opener:
 
     def _fetch_first(self, path: str, flags: int, display: str) -> OpenFile:
         """The first range is the metadata request; what may hide the file is asked beside it."""
+        asked = self._lookup.epoch()
         shadow = None
         if self._options.lookup == "strict" and not self._lookup.is_known_file(path):
             shadow = self._submit(lambda: self._lookup.has_keys_below(path))
@@ -128,9 +129,10 @@ class Opener:
             is_directory = False
         if failure is not None and not is_directory:
             if isinstance(failure, NotFound) and failure.code != "NoSuchBucket":
-                raise self._lookup.missing(path, display)
+                raise self._lookup.missing(path, display, asked)
             raise from_store(failure, display) from failure
-        attr = self._lookup.settle(path, display, result.meta if result else None, is_directory=is_directory)
+        meta = result.meta if result else None
+        attr = self._lookup.settle(path, display, meta, asked, is_directory=is_directory)
         if result is None or is_directory:
             return DirectoryFile(display, flags, attr)
         reader = Reader(self._store, result.meta, submit=self._submit, budget=self._budget, first=result.data)
@@ -164,8 +166,10 @@ class Opener:
         below = self._submit(lambda: self._lookup.has_keys_below(path))
         try:
             self._lookup.require_directory(parent_of(path), display)
-        finally:
-            is_directory = self._lookup.outcome(below, display)
+        except OSError:
+            self._lookup.outcome(below, display)
+            raise
+        is_directory = self._lookup.outcome(below, display)
         return (Node.DIRECTORY if is_directory else Node.MISSING), None
 
     def _open_editor(self, path: str, flags: int, display: str, attr: Attr | None) -> OpenFile:
