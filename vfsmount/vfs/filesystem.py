@@ -139,6 +139,7 @@ class Filesystem:
             self.store.delete(key_of(self.options.key_prefix, path))
         except StoreError as error:
             raise from_store(error, display) from error
+        self._local.forget_readers(path)
         self._local.keep_ancestors(path, self._clock.time_ns())
         self._cache.drop(path)
 

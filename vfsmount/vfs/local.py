@@ -54,6 +54,15 @@ class _Below:
         return [known.rpartition("/")[2] for known in self._counts if parent_of(known) == path]
 
 
+class Readers:
+    """The open readers of one file."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class LocalState:
     """Local directories and the one-writer-or-many-readers ledger of a mount; thread-safe.
 
@@ -64,7 +73,7 @@ class LocalState:
         self._lock = threading.Lock()
         self._directories: dict[str, int] = {}
         self._writers: dict[str, BeingWritten | None] = {}
-        self._readers: dict[str, int] = {}
+        self._readers: dict[str, Readers] = {}
         self._below = _Below()
 
     def directory(self, path: str) -> int | None:
@@ -150,10 +159,6 @@ class LocalState:
         with self._lock:
             return path in self._writers
 
-    def is_being_read(self, path: str) -> bool:
-        with self._lock:
-            return path in self._readers
-
     def begin_write(self, path: str) -> bool:
         """Claim ``path`` for a writer; False where it is being read or written."""
         with self._lock:
@@ -220,21 +225,30 @@ class LocalState:
             if path in self._writers:
                 self._drop_writer(path)
 
-    def begin_read(self, path: str) -> bool:
-        """Count a reader of ``path``; False where it is being written."""
+    def begin_read(self, path: str) -> Readers | None:
+        """Count a reader of ``path``; None where it is being written."""
         with self._lock:
             if path in self._writers:
-                return False
-            self._readers[path] = self._readers.get(path, 0) + 1
-            return True
+                return None
+            readers = self._readers.setdefault(path, Readers())
+            readers.count += 1
+            return readers
 
-    def end_read(self, path: str) -> None:
+    def end_read(self, path: str, readers: Readers) -> None:
+        """``readers``: what ``begin_read`` gave."""
         with self._lock:
-            left = self._readers.get(path, 1) - 1
-            if left:
-                self._readers[path] = left
-            else:
-                self._readers.pop(path, None)
+            readers.count -= 1
+            if readers.count == 0 and self._readers.get(path) is readers:
+                del self._readers[path]
+
+    def forget_readers(self, path: str) -> None:
+        """What was at ``path``, or below it, was removed or moved by us: whoever reads that does not read what comes
+        there.
+        """
+        below = f"{path}/"
+        with self._lock:
+            for known in [known for known in self._readers if known == path or known.startswith(below)]:
+                del self._readers[known]
 
     def open_writers(self) -> Iterator[BeingWritten]:
         """A snapshot of the files being written."""

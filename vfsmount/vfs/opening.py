@@ -19,7 +19,7 @@ from vfsmount.transfer.uploader import Condition, Uploader
 from vfsmount.transfer.window import FIRST_REQUEST
 from vfsmount.vfs import policy
 from vfsmount.vfs.attrs import Appearance, AttrCache
-from vfsmount.vfs.local import LocalState
+from vfsmount.vfs.local import LocalState, Readers
 from vfsmount.vfs.lookup import Lookup
 from vfsmount.vfs.namespace import key_of, parent_of
 from vfsmount.vfs.openfile import DirectoryFile, OpenFile
@@ -91,7 +91,8 @@ class Opener:
         made = self._local.directory(path)
         if made is not None:
             return DirectoryFile(display, flags, self._appearance.directory(path, made or None))
-        if not self._local.begin_read(path):
+        readers = self._local.begin_read(path)
+        if readers is None:
             staged = self._local.join_staged(path)
             if staged is not None:
                 return self._staged_file(display, flags, staged)
@@ -100,15 +101,15 @@ class Opener:
                 return DirectoryFile(display, flags, attr)
             refuse(policy.IN_USE, display)
         try:
-            handle = self._fetch_first(path, flags, display)
+            handle = self._fetch_first(path, flags, display, readers)
         except BaseException:
-            self._local.end_read(path)
+            self._local.end_read(path, readers)
             raise
         if handle.is_dir:
-            self._local.end_read(path)
+            self._local.end_read(path, readers)
         return handle
 
-    def _fetch_first(self, path: str, flags: int, display: str) -> OpenFile:
+    def _fetch_first(self, path: str, flags: int, display: str, readers: Readers) -> OpenFile:
         """The first range is the metadata request; what may hide the file is asked beside it."""
         asked = self._lookup.epoch()
         shadow = None
@@ -136,7 +137,7 @@ class Opener:
         if result is None or is_directory:
             return DirectoryFile(display, flags, attr)
         reader = Reader(self._store, result.meta, submit=self._submit, budget=self._budget, first=result.data)
-        return ReadFile(display, flags, attr, reader, lambda: self._local.end_read(path))
+        return ReadFile(display, flags, attr, reader, lambda: self._local.end_read(path, readers))
 
     # -- writing --
 
@@ -229,8 +230,9 @@ class Opener:
 
     def _open_writer(self, path: str, flags: int, display: str) -> OpenFile:
         creating = bool(flags & os.O_CREAT and flags & os.O_EXCL)
-        if not self._local.begin_write(path):  # another thread was faster
-            refuse(policy.Refusal(errno.EEXIST) if creating else policy.IN_USE, display)
+        if not self._local.begin_write(path):  # being read, or another thread was faster
+            exists = creating and self._local.is_being_written(path)
+            refuse(policy.Refusal(errno.EEXIST) if exists else policy.IN_USE, display)
         exclusive = creating or not self._options.allow_overwrite
 
         def start() -> Uploader:

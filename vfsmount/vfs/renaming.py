@@ -90,6 +90,8 @@ class Renamer:
         finally:
             self._cache.drop_below(source)
             self._cache.drop_below(target)
+        self._local.forget_readers(source)
+        self._local.forget_readers(target)
         self._local.keep_ancestors(source, self._clock.time_ns())
 
     def _file(self, source: str, target: str, attr: Attr | None) -> None:
