@@ -1,0 +1,38 @@
+"""What the reference model, and other suites, found; each once, by name."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from tests.semantics.buckets import Bucket
+from tests.semantics.mounting import Mounter, memory_only, refused
+
+pytestmark = memory_only
+
+
+def test_regression_readers_of_a_removed_file_do_not_lock_its_path(bucket: Bucket, mount: Mounter) -> None:
+    bucket.put("d/f", b"old")
+    bucket.put("d/target", b"target")
+    mnt = mount(allow_rename=True)
+    with open(mnt / "d/f", "rb") as removed:
+        os.unlink(mnt / "d/f")
+        (mnt / "d/f").write_bytes(b"new")
+        with open(mnt / "d/f", "rb") as reading, open(mnt / "d/target", "rb") as target:
+            os.rename(mnt / "d/f", mnt / "d/target")
+            (mnt / "d/f").write_bytes(b"newer")
+            (mnt / "d/target").write_bytes(b"newest")
+            assert (removed.read(), reading.read(), target.read()) == (b"old", b"new", b"target")
+        with open(mnt / "d/f", "rb"):
+            removed.close()  # a reader of what was there before does not end this one's claim
+            with refused(errno.EPERM, mnt / "d/f"):
+                open(mnt / "d/f", "wb")
+
+
+def test_regression_exclusive_creation_over_a_reader_is_not_told_as_existing(bucket: Bucket, mount: Mounter) -> None:
+    bucket.put("f", b"old")
+    mnt = mount(metadata_ttl=0)
+    with open(mnt / "f", "rb"):
+        bucket.delete("f")
+        with refused(errno.EPERM, mnt / "f"):
+            open(mnt / "f", "xb")
