@@ -13,10 +13,10 @@ import functools
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal
 
 from vfsmount import config as configuration
 from vfsmount import real
@@ -25,7 +25,6 @@ from vfsmount.config import CloudBucketMount
 from vfsmount.counters import By, Counters, Stats
 from vfsmount.errors import StoreError, from_store, os_error
 from vfsmount.real import passthrough as passthrough
-from vfsmount.shim.cwd import VirtualCwd
 from vfsmount.shim.occupancy import Occupancy, OnLeak
 from vfsmount.store.metered import MeteredStore
 from vfsmount.transfer.budget import Budget, default_limit
@@ -36,7 +35,9 @@ from vfsmount.vfs.mounts import Mount, MountTable
 from vfsmount.vfs.options import FsOptions
 
 if TYPE_CHECKING:
-    from vfsmount.shim.descriptors import FdTable
+    from vfsmount.children.planner import Planner
+    from vfsmount.shim.context import ShimContext
+    from vfsmount.shim.install import Installation
     from vfsmount.store.options import StoreOptions
     from vfsmount.store.protocol import Store
 
@@ -48,20 +49,35 @@ _CHUNK: Final = 1 << 20
 """Bytes that :func:`materialize` copies at a time."""
 
 
-class _Installed(Protocol):
-    def undo(self) -> None: ...
+@dataclass(slots=True)
+class _Shim:
+    """What is patched while any session is active."""
+
+    context: ShimContext
+    installed: Installation
+    children: Planner
+
+    def show(self, mounts: Sequence[Mount]) -> None:
+        """Let the patched names serve ``mounts`` and no others; with none, who still holds one meets the original."""
+        table, cwd, router = self.context.table, self.context.cwd, self.context.router
+        table.set_mounts(mounts)
+        if cwd.path is not None and not table.covers(cwd.path):
+            cwd.path = None  # the directory that the process stood in is unmounted
+        router.refresh()
 
 
 @dataclass(slots=True)
 class _Process:
     lock: threading.RLock = field(default_factory=threading.RLock)
     sessions: list[Session] = field(default_factory=list)
-    installed: _Installed | None = None
-    cwd: VirtualCwd = field(default_factory=VirtualCwd)
-    fds: FdTable | None = None
-    table: MountTable = field(default_factory=lambda: MountTable(()))
+    shim: _Shim | None = None
     hooked: bool = False
     """Exit and fork handlers are registered."""
+
+    @property
+    def table(self) -> MountTable:
+        """The mounts of all active sessions."""
+        return self.shim.context.table if self.shim is not None else MountTable(())
 
 
 class Session:
@@ -132,7 +148,7 @@ class Session:
         finally:  # also after Ctrl-C: nothing stays mounted that cannot be closed again
             with _process.lock:
                 _process.sessions.remove(self)
-                _reinstall()
+                _remount()
                 if owner:
                     leaked = [path for mount in self._mounts for path in self._occupancy.release(mount.point)]
             if owner:
@@ -146,7 +162,7 @@ class Session:
 
         Both are said in a warning, because the owner did not close it; the first failure is returned.
         """
-        failures = _process.fds.close_all(self._has) if _process.fds is not None else []
+        failures = _process.shim.context.fds.close_all(self._has) if _process.shim is not None else []
         for mount in self._mounts:
             for writer in mount.fs.open_writers():  # opened below the shim
                 log.warning("%s was not closed; committing it now", writer.display)
@@ -325,13 +341,13 @@ def _start(
         try:
             for point in mounts:
                 session._occupancy.occupy(point)
-            _reinstall()
+            _remount()
         except BaseException:
             _process.sessions.remove(session)
             for point in mounts:
                 session._occupancy.release(point)
             session._release()
-            _reinstall()
+            _remount()
             raise
         if not _process.hooked:
             _process.hooked = True
@@ -340,40 +356,39 @@ def _start(
     return session
 
 
-def _reinstall() -> None:
-    """Patch the process for the mounts of all active sessions together; undo everything where there are none."""
-    if _process.installed is not None:
-        _process.installed.undo()
-        _process.installed = None
-    if not _process.sessions:
-        _process.table = MountTable(())
-        if _process.fds is not None:
-            _process.fds.close_all()
-        _process.fds = None
-        _process.cwd = VirtualCwd()
-        return
-    from vfsmount.children.planner import planner_for
+def _remount() -> None:
+    """Make the process show the mounts of all active sessions together; patch it for the first, undo it with the last.
+
+    In between only the table changes: were the names put back and patched anew, another thread's call in the gap would
+    reach the local disk.
+    """
+    mounts = [mount for session in _process.sessions for mount in session._mounts]
+    if _process.shim is None and mounts:
+        _process.shim = _patch(mounts)
+    elif _process.shim is not None:
+        if not mounts:
+            _process.shim.installed.undo()
+        _process.shim.show(mounts)
+        if not mounts:
+            _process.shim.context.fds.close_all()
+            _process.shim = None
+    if _process.shim is not None:
+        _process.shim.children.mode = _process.sessions[-1].children
+
+
+def _patch(mounts: Sequence[Mount]) -> _Shim:
+    from vfsmount.children.planner import Planner
     from vfsmount.shim.context import ShimContext
+    from vfsmount.shim.cwd import VirtualCwd
     from vfsmount.shim.descriptors import FdTable
     from vfsmount.shim.install import install
     from vfsmount.shim.route import Router
 
-    mounts = [mount for session in _process.sessions for mount in session._mounts]
-    _process.table = table = MountTable(mounts, SystemClock().time_ns())
-    if _process.fds is None:
-        _process.fds = FdTable()
-    if _process.cwd.path is not None and not table.covers(_process.cwd.path):
-        _process.cwd.path = None  # the directory that the process stood in is unmounted
-    router = Router(table, _process.cwd, _process.fds)
-    children = _process.sessions[-1].children
-    context = ShimContext(
-        table=table,
-        router=router,
-        cwd=_process.cwd,
-        fds=_process.fds,
-        children=planner_for(children, table, router, _process.cwd, _process.fds),
-    )
-    _process.installed = install(context)
+    table, cwd, fds = MountTable(mounts, SystemClock().time_ns()), VirtualCwd(), FdTable()
+    router = Router(table, cwd, fds)
+    children = Planner(table, router, cwd, fds)
+    context = ShimContext(table=table, router=router, cwd=cwd, fds=fds, children=children)
+    return _Shim(context, install(context), children)
 
 
 def _check_free(mounts: Mapping[str, CloudBucketMount]) -> None:
@@ -436,7 +451,8 @@ def _fs_options(point: str, mount: CloudBucketMount) -> FsOptions:
 def _normal(path: str) -> str:
     import posixpath
 
-    base = _process.cwd.path or real.getcwd()
+    inside = _process.shim.context.cwd.path if _process.shim is not None else None
+    base = inside or real.getcwd()
     return "/" + posixpath.normpath(posixpath.join(base, path)).lstrip("/")
 
 

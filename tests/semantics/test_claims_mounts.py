@@ -65,6 +65,8 @@ def test_deactivating_puts_everything_back(bucket: Bucket, mount: Mounter, monke
     monkeypatch.setattr(os, "rename", another)  # patched over ours: not ours to undo
     mnt.session.close()
     assert [getattr(module, name) for module, name in names] == [*before[:-1], another]
+    monkeypatch.undo()  # puts back what it found, which was ours
+    os.rename = before[-1]
 
 
 @claim("MOUNT-4")

@@ -54,7 +54,7 @@ def main(options: argparse.Namespace, command: Sequence[str], arguments: Sequenc
 
 
 class _Ending:
-    """Unmounts when the interpreter ends; a program that ended well, but whose files could not be committed, did not."""
+    """Unmounts when the interpreter ends; a program that ended well but whose files cannot be committed did not."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -30,7 +30,7 @@ _AT_FDCWD: Final = -100 if sys.platform.startswith("linux") else -2
 
 
 class Router:
-    """Decides, for one mount table, which paths are ours. Holds no lock: everything but the needle is constant."""
+    """Decides, for one mount table, which paths are ours. Holds no lock; :meth:`refresh` replaces all it knows."""
 
     __slots__ = (
         "_above",
@@ -50,17 +50,21 @@ class Router:
         self._table = table
         self._cwd = cwd
         self._fds = fds
-        self._aliases = _aliases(table.points)
-        self._starts = (*table.points, *self._aliases)
-        self._names = tuple({posixpath.basename(point) for point in table.points})
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over what the mount table holds now."""
+        table, points = self._table, self._table.points
+        self._aliases = _aliases(points)
+        self._starts = (*points, *self._aliases)
+        self._names = tuple({posixpath.basename(point) for point in points})
         # A mount point that hides a real directory: a link to it does not dangle, so links must be followed beforehand.
-        self._careful = any(_is_real_directory(point) for point in table.points)
-        self._above = frozenset(
-            parent for point in table.points for parent in _parents(point) if table.is_ancestor(parent)
-        )
-        self._ancestors = frozenset(key for point in table.points for key in _ancestor_keys(point))
-        self._needle = "" if self._careful else _common(self._names)
-        self.needle = "" if cwd.path is not None else self._needle
+        self._careful = any(_is_real_directory(point) for point in points)
+        self._above = frozenset(parent for point in points for parent in _parents(point) if table.is_ancestor(parent))
+        self._ancestors = frozenset(key for point in points for key in _ancestor_keys(point))
+        # Where nothing is mounted no path is ours, not even one that some left-over replacement is called with.
+        self._needle = "" if self._careful else _shared_piece(self._names) if points else "\0"
+        self.needle: str = "" if self._cwd.path is not None else self._needle
         """A path that does not contain this string is not ours."""
 
     # -- the virtual cwd
@@ -140,7 +144,7 @@ class Router:
         directory that only we know (the virtual cwd, one of our descriptors); then the absolute path on the local
         disk, to be used without dir_fd.
         """
-        base = self._base(dir_fd)
+        base = self._start(dir_fd)
         if base is None or real.in_passthrough():
             return path
         text = _text(path)
@@ -175,7 +179,7 @@ class Router:
 
     # -- how
 
-    def _base(self, dir_fd: object) -> str | None:
+    def _start(self, dir_fd: object) -> str | None:
         """The directory of ours that a relative path starts from, if it is ours."""
         if dir_fd is None or dir_fd == _AT_FDCWD:
             return self._cwd.path
@@ -189,7 +193,7 @@ class Router:
         """``text`` made absolute, not normalised; None if it cannot be ours (or cannot be resolved)."""
         if text[0] == "/":
             return text if any_name or self._careful or self._named(text) else None
-        base = self._base(dir_fd)
+        base = self._start(dir_fd)
         if base is not None:
             return f"{base}/{text}"
         if not (any_name or self._careful or self._named(text)):
@@ -314,7 +318,7 @@ def _normal(absolute: str) -> str:
     return absolute
 
 
-def _common(names: tuple[str, ...]) -> str:
+def _shared_piece(names: tuple[str, ...]) -> str:
     """The longest string that all ``names`` contain; empty if there is none."""
     first = min(names, key=len, default="")
     for size in range(len(first), 0, -1):

@@ -23,7 +23,7 @@ class StoreOptions:
     """One bucket and how to reach it."""
 
     kind: Literal["s3", "gs", "fsspec", "memory"]
-    """The wire: ``s3`` is AWS, R2 and Google's S3 interface; ``gs`` Google's own; ``fsspec`` any other URL, in ``url``."""
+    """The wire: ``s3`` is AWS, R2 and Google's S3 interface; ``gs`` Google's own; ``fsspec`` any other, in ``url``."""
     bucket: str
     provider: Literal["aws", "r2", "gcs", "other"] = "other"
     """Whose service an ``s3`` endpoint is: decides traits and defaults."""

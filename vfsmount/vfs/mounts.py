@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -32,14 +33,21 @@ class Mount:
 
 
 class MountTable:
-    """Immutable; the longest mount point that covers a path wins. Every method raises OSError naming the path given."""
+    """The longest mount point that covers a path wins. Every method raises OSError naming the path given.
 
-    def __init__(self, mounts: list[Mount] | tuple[Mount, ...], mounted_at_ns: int = 0) -> None:
-        self.mounts: Final = tuple(sorted(mounts, key=lambda mount: (-len(mount.point), mount.point)))
-        self.points: Final = tuple(mount.point for mount in self.mounts)
-        self._by_point: Final = {mount.point: mount for mount in self.mounts}
-        self._below: Final = _names_below(self.points)
+    Methods may be called while :meth:`set_mounts` runs in another thread: each of them sees the old mounts or the new.
+    """
+
+    def __init__(self, mounts: Sequence[Mount], mounted_at_ns: int = 0) -> None:
         self._mounted_at: Final = mounted_at_ns
+        self.set_mounts(mounts)
+
+    def set_mounts(self, mounts: Sequence[Mount]) -> None:
+        """Replace all mounts at once."""
+        ordered = tuple(sorted(mounts, key=lambda mount: (-len(mount.point), mount.point)))
+        points = tuple(mount.point for mount in ordered)
+        by_point, below = {mount.point: mount for mount in ordered}, _names_below(points)
+        self.mounts, self.points, self._by_point, self._below = ordered, points, by_point, below
 
     # -- which paths are ours --
 

@@ -1,0 +1,61 @@
+"""What the process is patched with while sessions come and go."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.session.starting import MOUNT
+from vfsmount.session import activate_stores
+from vfsmount.testing import MemoryStore
+
+
+def test_regression_a_second_session_opens_no_gap_for_other_threads(tmp_path: Path) -> None:
+    outer, inner = MemoryStore(), MemoryStore()
+    outer.put("f", b"in the bucket")
+    path, end, wrong = f"{tmp_path}/outer/f", threading.Event(), list[BaseException]()
+
+    def look() -> None:
+        while not end.is_set():
+            try:
+                os.stat(path)
+            except OSError as error:
+                wrong.append(error)
+
+    with activate_stores({f"{tmp_path}/outer": (MOUNT, outer)}):
+        threads = [threading.Thread(target=look) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        patched = os.stat
+        try:
+            for _ in range(20):
+                with activate_stores({f"{tmp_path}/inner": (MOUNT, inner)}):
+                    assert os.stat is patched
+                assert os.stat is patched
+        finally:
+            end.set()
+            for thread in threads:
+                thread.join()
+    assert wrong == []
+    assert os.stat is not patched
+
+
+def test_regression_what_captured_a_replacement_meets_the_original_afterwards(tmp_path: Path) -> None:
+    store = MemoryStore()
+    store.put("f", b"in the bucket")
+    point = tmp_path / "mount"
+    with activate_stores({str(point): (MOUNT, store)}):
+        captured = {"open": open, "stat": os.stat, "listdir": os.listdir}  # no search looks into a dict
+        assert captured["stat"](f"{point}/f").st_size == 13
+    for call in (captured["open"], captured["stat"], captured["listdir"]):
+        for path in (f"{point}/f", os.fsencode(f"{point}/f"), point / "f"):
+            with pytest.raises(FileNotFoundError):
+                call(path)
+    (tmp_path / "local").write_text("local")
+    with captured["open"](tmp_path / "local") as file:
+        assert file.read() == "local"
+    assert captured["stat"](tmp_path / "local").st_size == 5
+    assert captured["listdir"](tmp_path) == ["local"]
