@@ -13,6 +13,7 @@ from vfsmount import real
 from vfsmount.errors import Corrupt, InvalidKey, NotFound, NotSupported, PreconditionFailed, StoreError
 from vfsmount.model import ListPage, ObjectMeta
 from vfsmount.store import after_fork, obstore_client, region
+from vfsmount.store.interruptible import MainThreadCalls
 from vfsmount.store.obstore_client import Client
 from vfsmount.store.obstore_errors import (
     BARE_400,
@@ -68,6 +69,7 @@ class ObstoreStore:
         self._max_checks = max_checks
         self._clients: dict[int, Client] = {}
         self._corrected: str | None = None
+        self._calls = MainThreadCalls()
 
     @property
     def bucket(self) -> str:
@@ -86,6 +88,7 @@ class ObstoreStore:
     def close(self) -> None:
         """Drops this process's clients; a later call makes new ones."""
         self._clients.pop(real.getpid(), None)
+        self._calls.close()
 
     def head(self, key: str) -> ObjectMeta:
         """One request. obstore tells no storage class."""
@@ -266,6 +269,9 @@ class ObstoreStore:
         return {"e_tag": if_match, "version": told["version"]}
 
     def _run(self, operation: str, key: str | None, verb: Callable[[Client], T]) -> T:
+        return self._calls.run(lambda: self._request(operation, key, verb))
+
+    def _request(self, operation: str, key: str | None, verb: Callable[[Client], T]) -> T:
         pid = real.getpid()
         client = self._clients.get(pid) or self._open(pid)
         try:
