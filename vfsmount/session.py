@@ -157,6 +157,13 @@ class Session:
             raise failure
         self._report(leaked)
 
+    def _learn(self, proofs: Mapping[str, frozenset[str]]) -> None:
+        """Count the requests of the check, and use what they told."""
+        for mount in self._mounts:
+            if mount.point in proofs:
+                self._counters.add("list", mount.point)
+                mount.fs.saw_childless(proofs[mount.point])
+
     def _commit_open_files(self) -> OSError | None:
         """What is still open is closed, so that what is being written is committed with all that Python buffers.
 
@@ -245,13 +252,14 @@ def activate(
         try:
             for point in mounts:
                 stores[point] = open_store(options[point])
-            if check:
-                _check_buckets(mounts, stores, options)
+            proofs = _check_buckets(mounts, stores, options) if check else {}
         except BaseException:
             for store in stores.values():
                 store.close()
             raise
-    return _start(mounts, stores, children=children, on_leak=on_leak, memory_limit=memory_limit)
+    session = _start(mounts, stores, children=children, on_leak=on_leak, memory_limit=memory_limit)
+    session._learn(proofs)
+    return session
 
 
 def activate_stores(
@@ -405,8 +413,11 @@ def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 def _check_buckets(
     mounts: Mapping[str, CloudBucketMount], stores: Mapping[str, Store], options: Mapping[str, StoreOptions]
-) -> None:
-    """One request for each bucket, side by side. Raises OSError that names the mount point and says what to do."""
+) -> dict[str, frozenset[str]]:
+    """One request for each bucket, side by side; answers what they happened to tell, see ``probe.check``.
+
+    Raises OSError that names the mount point and says what to do.
+    """
     from vfsmount.store.probe import check
 
     pool = ThreadPool(min(len(mounts), 16))
@@ -415,11 +426,13 @@ def _check_buckets(
             point: pool.submit(functools.partial(check, stores[point], options[point], mounts[point].prefix))
             for point in mounts
         }
+        proofs: dict[str, frozenset[str]] = {}
         for point, outcome in waiting.items():
             try:
-                outcome.result()
+                proofs[point] = outcome.result()
             except StoreError as error:
                 raise from_store(error, point, hint=f"cannot mount {mounts[point].bucket_name!r}") from error
+        return proofs
     finally:
         pool.close()
 

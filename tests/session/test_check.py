@@ -33,6 +33,17 @@ class TestCheck:
             assert Path(point, "f").read_text() == "hello"
         assert moto.client.get_object(Bucket=moto_bucket, Key="f")["Body"].read() == b"hello"
 
+    def test_activate_open_read_close_of_a_small_object(self, moto: Server, moto_bucket: str, point: str) -> None:
+        """Two requests: the check has listed the bucket, so the open need not ask what hides the file."""
+        for key, body in (("deep/er/f", b"12345"), ("hidden", b"no"), ("hidden/x", b"yes")):
+            moto.client.put_object(Bucket=moto_bucket, Key=key, Body=body)
+        with vfsmount.activate({point: self.mount(moto, moto_bucket)}) as active:
+            with open(f"{point}/deep/er/f", "rb") as file:
+                assert file.read() == b"12345"
+            assert {kind: usage.requests for kind, usage in active.stats().items()} == {"get": 1, "list": 1}
+            with raises(errno.EISDIR):
+                open(f"{point}/hidden")
+
     def test_no_such_bucket(self, moto: Server, moto_bucket: str, point: str) -> None:
         with pytest.raises(OSError) as caught:
             vfsmount.activate(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol, TypeVar, runtime_checkable
+from typing import Final, TypeVar
 
 from vfsmount import real
 from vfsmount.errors import InvalidKey, NotSupported, PreconditionFailed, StoreError
 from vfsmount.model import ListPage, ObjectMeta
 from vfsmount.store.obstore_keys import refusal
 from vfsmount.store.protocol import GetResult, Multipart, PutAttributes, Store, StoreTraits
+from vfsmount.store.reach import reach
 
 logger = logging.getLogger(__name__)
 
@@ -19,22 +20,6 @@ _LASTING: Final = {"NotPartial": "get", "TooManyMarkers": "list flat", "Unordere
 """Refusals that tell about the server or the bucket rather than about one key, and the operation they settle."""
 
 T = TypeVar("T")
-
-
-@runtime_checkable
-class Reach(Protocol):
-    """A store that can prove that it may list, without saying what is there."""
-
-    def reach(self, prefix: str) -> None:
-        """One request; raises what listing raises."""
-
-
-def reach(store: Store, prefix: str) -> None:
-    """Prove that ``prefix`` can be listed in ``store``, as cheaply as it can; one request."""
-    if isinstance(store, Reach):
-        store.reach(prefix)
-    else:
-        store.list_page(prefix, limit=1)
 
 
 class FallbackStore:
@@ -122,9 +107,9 @@ class FallbackStore:
             page = page._replace(objects=tuple(self._without_etag(meta) for meta in page.objects))
         return page if page.token is None else page._replace(token=f"2:{page.token}")
 
-    def reach(self, prefix: str) -> None:
+    def reach(self, prefix: str) -> frozenset[str]:
         """Prove that ``prefix`` can be listed; one request."""
-        self._either("reach", lambda store: reach(store, prefix))
+        return self._either("reach", lambda store: reach(store, prefix))
 
     def put(
         self,

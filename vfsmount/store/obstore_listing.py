@@ -18,6 +18,7 @@ from vfsmount.model import ListPage, ObjectMeta
 from vfsmount.store.obstore_client import Client
 from vfsmount.store.obstore_keys import list_prefix, refusal
 from vfsmount.store.obstore_markers import TOO_MANY, UNORDERED, raw_keys
+from vfsmount.store.reach import childless
 
 PAGE: Final = 1000
 """Keys in one answer of S3 and GCS; a chunk of that size takes exactly one request."""
@@ -109,9 +110,11 @@ class Lister:
                 objects.append(meta)
         return ListPage(tuple(objects), tuple(prefixes), latest if more and latest else None)
 
-    def first(self, prefix: str) -> None:
-        """One request that fails where listing is refused."""
-        next(self.client.api.list(self.client.reader, list_prefix(prefix, bucket=self.bucket), chunk_size=1), None)
+    def first(self, prefix: str, *, ordered: bool) -> frozenset[str]:
+        """One request that fails where listing is refused; see :func:`~vfsmount.store.reach.childless`."""
+        api, start = self.client.api, list_prefix(prefix, bucket=self.bucket)
+        chunk = next(api.list(self.client.reader, start, chunk_size=PAGE), ())
+        return childless(metas(chunk), complete=len(chunk) < PAGE, ordered=ordered)
 
     def is_key(self, path: str) -> bool:
         api = self.client.api

@@ -157,13 +157,18 @@ class ObstoreStore:
 
         return self._run("list", prefix or None, page)
 
-    def reach(self, prefix: str) -> None:
+    def reach(self, prefix: str) -> frozenset[str]:
         """Prove that ``prefix`` can be listed; one request, whatever keys are there. Raises what listing raises."""
+
+        def first(client: Client) -> frozenset[str]:
+            return Lister(client, self._bucket, None).first(prefix, ordered=self._traits.ordered_list)
+
         try:
-            self._run("list", prefix or None, lambda client: Lister(client, self._bucket, None).first(prefix))
+            return self._run("list", prefix or None, first)
         except InvalidKey as error:
             if error.code != LISTED_KEY:
                 raise
+            return frozenset()
 
     def put(
         self,

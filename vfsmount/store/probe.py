@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 
 from vfsmount.errors import NotFound, PermissionDenied, StoreError, Unauthenticated, Unavailable
 from vfsmount.store import region as regions
-from vfsmount.store.fallback import reach
 from vfsmount.store.obstore_errors import WRONG_REGION, region_in
 from vfsmount.store.options import StoreOptions
 from vfsmount.store.protocol import Store
+from vfsmount.store.reach import reach
 
 _PROXIES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "http_proxy", "HTTP_PROXY")
 
@@ -48,17 +48,18 @@ class Route:
         return f"{self.scheme}://{self.host}:{self.port}"
 
 
-def check(store: Store, options: StoreOptions, prefix: str) -> None:
+def check(store: Store, options: StoreOptions, prefix: str) -> frozenset[str]:
     """Prove that ``prefix`` can be listed; one request where it can.
 
-    A connection is tried first, because the clients repeat one that fails for a minute.
+    A connection is tried first, because the clients repeat one that fails for a minute. Answers keys of which the
+    request happened to show that nothing lies below them.
     Raises the StoreError of what is wrong, with a message that names the bucket, the endpoint, the cause and the cure.
     """
     route = route_of(options)
     if route is not None:
         _connect(route, options)
     try:
-        reach(store, prefix)
+        return reach(store, prefix)
     except StoreError as error:
         raise diagnose(error, options, prefix, route) from error
 

@@ -11,7 +11,7 @@ from cachetools import LRUCache, TLRUCache
 
 from vfsmount.clock import Clock
 from vfsmount.model import Attr, ObjectMeta
-from vfsmount.vfs.namespace import parent_of
+from vfsmount.vfs.namespace import ancestors_of, parent_of
 from vfsmount.vfs.options import FsOptions
 
 CACHE_ENTRIES: Final = 100_000
@@ -96,6 +96,10 @@ class AttrCache:
         self._listed: LRUCache[str, int] = LRUCache(CACHE_ENTRIES // 10)
         self._changed: LRUCache[str, int] = LRUCache(CACHE_ENTRIES // 10)
         self._floor = 0
+        self._ttl = ttl
+        self._now = clock.monotonic
+        self._childless: frozenset[str] = frozenset()
+        self._childless_until = 0.0
 
     def get(self, path: str) -> tuple[bool, Attr | None]:
         """Whether there is a fresh answer, and it; a fresh None says that nothing is there."""
@@ -103,6 +107,8 @@ class AttrCache:
             answer = self._entries.get(path)
             if answer is None or answer.epoch < self._listed.get(parent_of(path), 0):
                 return False, None
+            if answer.attr is None and any(answer.epoch < self._changed.get(one, 0) for one in ancestors_of(path)):
+                return False, None  # what is above may be a file now: ENOTDIR
             return True, answer.attr
 
     def epoch(self) -> int:
@@ -128,9 +134,20 @@ class AttrCache:
             self._entries.pop(path, None)  # the cache ignores a value that has expired already, and keeps the old one
             self._entries[path] = _Answer(attr, self._epoch)
 
+    def put_childless(self, paths: frozenset[str]) -> None:
+        """For as long as an answer is fresh, and until something is changed here: no key lies below these paths."""
+        with self._lock:
+            self._childless, self._childless_until = paths, self._now() + self._ttl
+
+    def is_childless(self, path: str) -> bool:
+        """True where it is known that no directory hides a file at ``path``; there need not be one."""
+        with self._lock:
+            return path in self._childless and self._now() < self._childless_until
+
     def drop(self, path: str) -> None:
         """Forget ``path``, which was changed here, and do not learn it from requests that are on their way."""
         with self._lock:
+            self._childless = frozenset()
             self._epoch += 1
             self._changed[path] = self._epoch
             self._entries.pop(path, None)
@@ -141,6 +158,7 @@ class AttrCache:
         with self._lock:
             self._epoch += 1
             self._floor = self._epoch
+            self._childless = frozenset()
             for known in [known for known in self._entries if known == path or known.startswith(below)]:
                 self._entries.pop(known, None)
 

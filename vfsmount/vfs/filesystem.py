@@ -202,6 +202,11 @@ class Filesystem:
         if first is not None:
             raise first
 
+    def saw_childless(self, keys: frozenset[str]) -> None:
+        """A listing just showed that no key lies below these: for a while, to open one of them takes no LIST."""
+        prefix = self.options.key_prefix
+        self._cache.put_childless(frozenset(key[len(prefix) :] for key in keys if key.startswith(prefix)))
+
     def invalidate(self, path: str) -> None:
         """Forget all answers about ``path`` and below."""
         self._cache.drop_below(path)

@@ -132,6 +132,10 @@ class Lookup:
         known, attr = self._cache.get(path)
         return known and attr is not None and not attr.is_dir
 
+    def is_unhidden(self, path: str) -> bool:
+        """True where it is known that no directory hides a file at ``path``."""
+        return self.is_known_file(path) or self._cache.is_childless(path)
+
     def require_directory(self, path: str, display: str) -> None:
         """Raise ENOENT or ENOTDIR where nothing can be created in ``path``; one LIST where it is not known."""
         if not path or self._local.directory(path) is not None:

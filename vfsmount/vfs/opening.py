@@ -113,7 +113,7 @@ class Opener:
         """The first range is the metadata request; what may hide the file is asked beside it."""
         asked = self._lookup.epoch()
         shadow = None
-        if self._options.lookup == "strict" and not self._lookup.is_known_file(path):
+        if self._options.lookup == "strict" and not self._lookup.is_unhidden(path):
             shadow = self._submit(lambda: self._lookup.has_keys_below(path))
         result: GetResult | None = None
         failure: StoreError | None = None
@@ -182,6 +182,7 @@ class Opener:
                 base = ObjectMeta(key, attr.size, attr.mtime_ns, attr.etag, attr.storage_class)
             made = StagedNode(path, display, base, self)
             node = self._local.add_staged(path, made)
+            self._cache.drop(path)
             if node is not made:
                 made.close()
         handle = self._staged_file(display, flags, node)
@@ -256,6 +257,7 @@ class Opener:
             self._local.end_write(path)
             raise
         self._local.set_writer(path, handle)
+        self._cache.drop(path)
         return handle
 
 
