@@ -99,7 +99,7 @@ class Opener:
             attr = self._lookup.attr(path, display)
             if attr.is_dir:  # another client's keys below it win over what is written here
                 return DirectoryFile(display, flags, attr)
-            refuse(policy.IN_USE, display)
+            raise os_error(policy.IN_USE.number, display, hint=policy.IN_USE.hint)
         try:
             handle = self._fetch_first(path, flags, display, readers)
         except BaseException:
