@@ -351,6 +351,21 @@ def test_leaving_with_by_an_exception_aborts_where_asked(mount: Callable[..., Mo
     assert type(file).__name__ in {"TextIOWrapper", "BufferedWriter", "BufferedRandom"}
 
 
+@pytest.mark.parametrize("opened", [lambda path: open(path, "wb", buffering=0), lambda path: io.FileIO(path, "w")])
+def test_leaving_with_by_an_exception_aborts_an_unbuffered_file_too(
+    mount: Callable[..., Mounted], opened: Callable[[str], io.FileIO]
+) -> None:
+    bucket = mount("/vfs-bucket", on_error="abort")
+    with pytest.raises(Trouble), opened(bucket.path("out")) as file:
+        file.write(b"half")
+        raise Trouble
+    assert file.closed
+    assert "out" not in bucket.keys()
+    with opened(bucket.path("out")) as file:
+        file.write(b"whole")
+    assert stored(bucket, "out") == b"whole"
+
+
 def test_a_file_that_could_not_be_wrapped_leaves_nothing(bucket: Mounted) -> None:
     with pytest.raises(LookupError):
         open(bucket.path("a.txt"), "w", encoding="no-such-codec")

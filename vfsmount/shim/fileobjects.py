@@ -120,12 +120,11 @@ class Files:
             else:
                 sys.audit("open", given, mode, parsed.flags)
                 entry, number = self._describe(target, given, parsed), None
-        aborts = self._aborts(entry)
         if encoding is None and not parsed.binary:
             encoding = io.text_encoding(None, 3)  # type: ignore[attr-defined,unused-ignore]
         raw = self._raw(entry, parsed, given, number, closefd)
         try:
-            return _wrap(raw, mode, parsed, buffering, encoding, errors, newline, aborts=aborts)
+            return _wrap(raw, mode, parsed, buffering, encoding, errors, newline)
         except BaseException:
             raw.abort()
             raw.close()
@@ -163,6 +162,7 @@ class Files:
         if entry.is_dir:
             raise follow_up(os_error(errno.EISDIR), name)
         raw = VfsFileIO(self._context.fds, entry, parsed.raw, name, number=number, closefd=closefd)
+        raw.aborts = self._aborts(entry)
         if parsed.raw[0] == "a":
             raw.seek(0, os.SEEK_END)
         return raw
@@ -201,8 +201,6 @@ def _wrap(
     encoding: str | None,
     errors: str | None,
     newline: str | None,
-    *,
-    aborts: bool,
 ) -> IO[Any]:
     """The buffered and text objects above ``raw``."""
     line_buffering = buffering == 1
@@ -218,9 +216,9 @@ def _wrap(
     size = PREFERRED_IO if buffering < 0 or buffering == 1 else buffering
     buffered: io.BufferedReader | io.BufferedWriter | io.BufferedRandom
     if parsed.updating:
-        buffered = (AbortingBufferedRandom if aborts else io.BufferedRandom)(raw, size)
+        buffered = (AbortingBufferedRandom if raw.aborts else io.BufferedRandom)(raw, size)
     elif parsed.writing:
-        buffered = (AbortingBufferedWriter if aborts else io.BufferedWriter)(raw, size)
+        buffered = (AbortingBufferedWriter if raw.aborts else io.BufferedWriter)(raw, size)
     else:
         if buffering < 0:  # no more than the file can fill
             size = min(size, max(raw.description.stat().size + 1, io.DEFAULT_BUFFER_SIZE))
@@ -228,7 +226,7 @@ def _wrap(
     if parsed.binary:
         raw.description.owner = weakref.ref(buffered)
         return buffered
-    wrapper = AbortingTextIOWrapper if aborts else io.TextIOWrapper
+    wrapper = AbortingTextIOWrapper if raw.aborts else io.TextIOWrapper
     text = wrapper(buffered, encoding, errors, newline, line_buffering)
     text.mode = mode  # type: ignore[misc,unused-ignore]
     raw.description.owner = weakref.ref(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import logging
@@ -15,6 +16,8 @@ from vfsmount.errors import os_error
 from vfsmount.model import PREFERRED_IO
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from _typeshed import ReadableBuffer, WriteableBuffer
 
     from vfsmount.shim.description import Description
@@ -72,6 +75,8 @@ class VfsFileIO(io.FileIO):
         self._reads = "r" in mode or "+" in mode
         self._writes = mode[0] in "wax" or "+" in mode
         self._abort = False
+        self.aborts = False
+        """Leaving ``with`` by an exception drops what was written (``on_error="abort"``)."""
         self.name = name
         self._closed = False
 
@@ -209,6 +214,16 @@ class VfsFileIO(io.FileIO):
             if self._collected:
                 logger.error("%s, collected while open, could not be committed: %s", self._entry.path, error)
             raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None or not self.aborts:
+            self.close()
+            return
+        self.abort()
+        with contextlib.suppress(OSError):  # the exception on its way says more
+            self.close()
 
     def _release(self, *, abort: bool) -> None:
         number, fds, entry = self._number, self._fds, self._entry
