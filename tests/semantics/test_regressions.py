@@ -36,3 +36,16 @@ def test_regression_exclusive_creation_over_a_reader_is_not_told_as_existing(buc
         bucket.delete("f")
         with refused(errno.EPERM, mnt / "f"):
             open(mnt / "f", "xb")
+
+
+def test_regression_a_remembered_absence_becomes_not_a_directory(mount: Mounter) -> None:
+    mnt = mount(negative_ttl="indefinite", metadata_ttl="indefinite")
+    for name, flags in (("made", os.O_WRONLY | os.O_CREAT), ("staged", os.O_RDWR | os.O_CREAT)):
+        with refused(errno.ENOENT):
+            os.stat(mnt / name / "below")
+        fd = os.open(mnt / name, flags)
+        with refused(errno.ENOTDIR):
+            os.stat(mnt / name / "below")
+        os.close(fd)
+        with refused(errno.ENOTDIR):
+            os.stat(mnt / name / "below")
