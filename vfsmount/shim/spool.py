@@ -16,10 +16,7 @@ from vfsmount.shim import kernelfiles
 
 if TYPE_CHECKING:
     from vfsmount.vfs.openfile import OpenFile
-    from vfsmount.vfs.staged import StagedFile
-
-_ODD: Final = 1_000_003
-"""Nanoseconds: marked times are one over a multiple of this, which the clock's are not but once in a million."""
+    from vfsmount.vfs.staged import StagedFile, StagedNode
 
 BLOCK: Final = 1 << 16
 """Bytes; at least the block of any file system, so that the last, partly drained one can be kept whole."""
@@ -28,11 +25,11 @@ BLOCK: Final = 1 << 16
 class Backing:
     """The local file that a staged mount keeps the content in, opened once more: native code has the thing itself.
 
-    What is left to do is to keep the position one, and to notice changes: the file's time is set to a known one after
-    each Python operation, so that any native write shows.
+    What is left to do is to keep the position one, and to notice changes: the node stamps the
+    file after each Python operation, so that any native write shows.
     """
 
-    __slots__ = ("_offset", "_size", "_time", "always_dirty", "front")
+    __slots__ = ("_offset", "always_dirty", "front")
 
     def __init__(self, file: StagedFile) -> None:
         access = file.flags & (os.O_ACCMODE | os.O_APPEND)
@@ -42,7 +39,6 @@ class Backing:
         except OSError:  # no /proc; the node itself does without an offset, so sharing its one does no harm
             self.front = real.dup(content)
         self._offset = 0
-        self._size = self._time = -1
         self.always_dirty = False
         """A writable mapping exists, whose stores show in no time."""
         self.publish(file)
@@ -50,9 +46,9 @@ class Backing:
     def settle(self, file: OpenFile) -> None:
         """Take over the offset and the changes that native code left."""
         if file.writable:
-            found = real.fstat(self.front)
-            if self.always_dirty or (found.st_size, found.st_mtime_ns) != (self._size, self._time):
-                file.node.mark()  # type: ignore[attr-defined]
+            node: StagedNode = file.node  # type: ignore[attr-defined]
+            if self.always_dirty or not node.is_as_stamped:
+                node.mark()
         offset = real.lseek(self.front, 0, os.SEEK_CUR)
         if offset != self._offset:
             file.seek(offset, os.SEEK_SET)
@@ -64,9 +60,7 @@ class Backing:
         if offset != self._offset:
             self._offset = real.lseek(self.front, offset, os.SEEK_SET)
         if file.writable:
-            found = real.fstat(self.front)
-            self._size, self._time = found.st_size, found.st_mtime_ns // _ODD * _ODD + 1
-            real.utime(self.front, ns=(self._time, self._time))
+            file.node.stamp()  # type: ignore[attr-defined]
 
     def append(self, file: OpenFile, data: bytes | memoryview) -> int:
         """Write through the kernel, in order with another process that writes to the same offset at the same time."""

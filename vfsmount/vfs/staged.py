@@ -13,11 +13,15 @@ import threading
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from vfsmount import real
 from vfsmount.errors import AlreadyExists, NotFound, PreconditionFailed, StoreError, from_store, os_error
 from vfsmount.model import Attr, ObjectMeta
 from vfsmount.transfer.spool import CHUNK, SpoolFile
 from vfsmount.transfer.uploader import Condition, Uploader
 from vfsmount.vfs.openfile import OpenFile
+
+_ODD: Final = 1_000_003
+"""Nanoseconds: stamps are one over a multiple of this, which the clock's times are not but once in a million."""
 
 
 class StagedHost(Protocol):
@@ -54,6 +58,7 @@ class StagedNode:
         self._deleted = False
         self._mtime_ns = host.now_ns() if base is None else base.mtime_ns
         self._lock = threading.RLock()
+        self._stamp: tuple[int, int] | None = None
         self.handles = 0
         """Open file descriptions, readers too; the file system counts them under its own lock."""
 
@@ -84,10 +89,13 @@ class StagedNode:
             return self._spool.read(offset, size)
 
     def write(self, offset: int, data: memoryview) -> int:
+        if not data:
+            return 0
         with self._lock:
             self._load()
             self._spool.write(offset, data)
             self._touch()
+            self._stamp_again()
             return len(data)
 
     def append(self, data: memoryview) -> int:
@@ -107,6 +115,7 @@ class StagedNode:
                 self._load()
             self._spool.truncate(length)
             self._touch()
+            self._stamp_again()
 
     def utime(self, mtime_ns: int) -> None:
         """Shown until the commit; the store then sets its own time."""
@@ -122,6 +131,21 @@ class StagedNode:
         """Native code may have changed the spool."""
         with self._lock:
             self._touch()
+
+    def stamp(self) -> None:
+        """Give the spool a time that no clock gives, so that any native write from now on shows."""
+        with self._lock:
+            found = real.fstat(self._spool.descriptor)
+            time = found.st_mtime_ns // _ODD * _ODD + 1
+            real.utime(self._spool.descriptor, ns=(time, time))
+            self._stamp = (found.st_size, time)
+
+    @property
+    def is_as_stamped(self) -> bool:
+        """False where native code wrote since."""
+        with self._lock:
+            found = real.fstat(self._spool.descriptor)
+            return (found.st_size, found.st_mtime_ns) == self._stamp
 
     def fsync(self) -> None:
         """Upload what is here if the bucket does not have it; more may be written afterwards.
@@ -161,6 +185,10 @@ class StagedNode:
 
     def error(self, number: int, hint: str | None = None, cause: BaseException | None = None) -> OSError:
         return os_error(number, self.display, hint=hint, cause=cause)
+
+    def _stamp_again(self) -> None:
+        if self._stamp is not None:
+            self.stamp()
 
     def _touch(self) -> None:
         self._dirty = True
