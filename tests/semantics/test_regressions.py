@@ -49,3 +49,28 @@ def test_regression_a_remembered_absence_becomes_not_a_directory(mount: Mounter)
         os.close(fd)
         with refused(errno.ENOTDIR):
             os.stat(mnt / name / "below")
+
+
+def test_regression_an_empty_write_changes_nothing(bucket: Bucket, mount: Mounter) -> None:
+    bucket.put("f", b"old")
+    mnt = mount(writes="staged")
+    for flags in (os.O_RDWR, os.O_WRONLY | os.O_APPEND):
+        fd = os.open(mnt / "f", flags)
+        assert os.write(fd, b"") == 0
+        bucket.put("f", b"theirs")
+        os.close(fd)
+    assert bucket.get("f") == b"theirs"
+
+
+def test_regression_a_handle_that_changed_nothing_publishes_nothing_of_another_one(
+    bucket: Bucket, mount: Mounter
+) -> None:
+    bucket.put("f", b"old")
+    mnt = mount(writes="staged")
+    idle = os.open(mnt / "f", os.O_RDWR)
+    with open(mnt / "f", "r+b") as file:
+        file.write(b"NEW")
+    assert bucket.get("f") == b"NEW"
+    bucket.put("f", b"theirs")
+    os.close(idle)
+    assert bucket.get("f") == b"theirs"
