@@ -21,6 +21,7 @@ from vfsmount.transfer import window as window_module
 from vfsmount.transfer.budget import Budget
 from vfsmount.transfer.pool import ThreadPool, run_inline
 from vfsmount.transfer.reader import Reader
+from vfsmount.transfer.spool import SpoolFile
 from vfsmount.transfer.window import FIRST_REQUEST, PART, WIDTH, split
 
 CONTENT = random.Random(7).randbytes(3 * PART + 5)
@@ -37,6 +38,13 @@ class MatchingStore(WrapperStore):
     def get_range(self, key: str, start: int, end: int, *, if_match: str | None = None) -> GetResult:
         self.matches.append(if_match)
         return super().get_range(key, start, end, if_match=if_match)
+
+
+class HeedlessStore(WrapperStore):
+    """Ignores If-Match, as some services do."""
+
+    def get_range(self, key: str, start: int, end: int, *, if_match: str | None = None) -> GetResult:
+        return super().get_range(key, start, end)
 
 
 @pytest.fixture
@@ -440,3 +448,33 @@ def test_a_forked_child_reads_what_it_inherited(memory: MemoryStore, pool: Threa
     reader._lock.release()
     assert exactly(reader, 50, 1000) == CONTENT[50:1050]
     reader.close()
+
+
+@pytest.mark.parametrize("replacement", [bytes(len(CONTENT)), CONTENT[:-1]], ids=["same size", "shorter"])
+def test_replacement_at_a_service_that_ignores_if_match_is_never_mixed_in(
+    memory: MemoryStore, budget: Budget, replacement: bytes
+) -> None:
+    store = HeedlessStore(memory)
+    memory.put("k", CONTENT)
+    result = store.get_range("k", 0, FIRST_REQUEST)
+    reader = Reader(store, result.meta, submit=run_inline, budget=budget, first=result.data)
+    memory.put("k", replacement)
+    assert exactly(reader, 0, 10) == CONTENT[:10]
+    with pytest.raises((PreconditionFailed, Corrupt)):
+        reader.read_range(0, len(CONTENT))
+    with pytest.raises((PreconditionFailed, Corrupt)):
+        drain(reader, PART)
+
+
+def test_spool_is_never_filled_from_two_versions(memory: MemoryStore) -> None:
+    class ReplacedMeanwhile(HeedlessStore):
+        def get_range(self, key: str, start: int, end: int, *, if_match: str | None = None) -> GetResult:
+            result = super().get_range(key, start, end)
+            memory.put("k", bytes(len(CONTENT)))
+            return result
+
+    meta = memory.put("k", CONTENT)
+    spool = SpoolFile()
+    with pytest.raises(PreconditionFailed):
+        spool.fill(ReplacedMeanwhile(memory), meta, run_inline)
+    spool.close()

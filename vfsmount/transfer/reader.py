@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from vfsmount import real
-from vfsmount.errors import Corrupt
+from vfsmount.errors import Corrupt, PreconditionFailed
 from vfsmount.model import ObjectMeta
 from vfsmount.store.protocol import GetRange, GetResult
 from vfsmount.transfer.budget import Budget
@@ -212,4 +212,12 @@ class _Fetch:
                 operation="get_range",
                 key=self.meta.key,
             )
+        if self.meta.etag and result.meta.etag and _version(result.meta.etag) != _version(self.meta.etag):
+            # Not every service heeds If-Match.
+            raise PreconditionFailed("another version was sent", operation="get_range", key=self.meta.key)
         return result.data
+
+
+def _version(etag: str) -> str:
+    """``etag`` without what proxies change: the quotes and the mark of a weak one."""
+    return etag.removeprefix("W/").strip('"')

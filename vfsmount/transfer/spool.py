@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Final
 
 from vfsmount import real
-from vfsmount.errors import Corrupt
+from vfsmount.errors import Corrupt, PreconditionFailed
 from vfsmount.model import ObjectMeta
 from vfsmount.store.protocol import GetRange
 from vfsmount.transfer.pool import Submit
@@ -81,11 +81,14 @@ class SpoolFile:
     def fill(self, store: GetRange, meta: ObjectMeta, submit: Submit) -> None:
         """Copy the whole object in, in parallel, pinned to its ETag. Raises StoreError, OSError."""
 
+        versions: set[str | None] = set()
+
         def piece(start: int, end: int) -> Callable[[], None]:
             def copy() -> None:
                 result = store.get_range(meta.key, start, end, if_match=meta.etag)
                 if len(result.data) != end - start:
                     raise Corrupt(f"got {len(result.data)} bytes for [{start}, {end})", key=meta.key)
+                versions.add(result.meta.etag)
                 self.write(start, result.data)
 
             return copy
@@ -103,6 +106,8 @@ class SpoolFile:
             first = first or future.exception()
         if first is not None:
             raise first
+        if len(versions) > 1:  # not every service heeds If-Match
+            raise PreconditionFailed("pieces of several versions were sent", operation="get_range", key=meta.key)
 
     def rescue(self, name: str) -> str | None:
         """Keep the content under a name on the local disk, when it can go nowhere else; None where that fails too."""
