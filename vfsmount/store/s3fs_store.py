@@ -25,7 +25,6 @@ from vfsmount.store import aws_errors
 from vfsmount.store.memory import check_key
 from vfsmount.store.options import StoreOptions
 from vfsmount.store.protocol import GetResult, Multipart, PutAttributes, StoreTraits
-from vfsmount.store.reach import childless
 from vfsmount.store.s3_answers import meta_from, quoted, ranged, server_time_ns
 from vfsmount.store.s3_parameters import attribute_parameters, extra_parameters, fits_delete_objects, pause, traits_of
 from vfsmount.store.s3fs_client import S3Client
@@ -84,11 +83,6 @@ class S3fsStore:
                 return GetResult(await self._head(client, key, if_match), b"")
 
         return self.request("get", key, get)
-
-    def reach(self, prefix: str) -> frozenset[str]:
-        """Prove that ``prefix`` can be listed; one request."""
-        page = self.list_page(prefix, delimiter=False)
-        return childless(page.objects, complete=page.token is None, ordered=self.traits.ordered_list)
 
     def list_page(
         self,
