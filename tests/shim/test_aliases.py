@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -79,6 +80,48 @@ def test_every_kind_of_capture_is_rebound_and_restored(module: ModuleType) -> No
     assert dict(vars(module.Holder)) == before
     assert module.default.__defaults__ is defaults
     assert module.partial() == 1
+
+
+TABLES = """
+from builtins import abs as old
+
+table = {"plain": old, 1: "other"}
+
+class Keeper:
+    def __init__(self):
+        self.call = old
+        self.by_suffix = {None: old, ".gz": len}
+keeper = Keeper()
+"""
+
+
+def test_capture_in_a_table_or_in_an_object_that_the_module_keeps_is_rebound_and_restored(module: ModuleType) -> None:
+    exec(compile(TABLES, module.__name__, "exec"), module.__dict__)
+
+    def captured() -> list[object]:
+        return [module.table["plain"], module.keeper.call, module.keeper.by_suffix[None]]
+
+    ledger = Ledger()
+    rebind([(abs, replacement)], ledger)
+    assert captured() == [replacement] * 3
+    assert module.table[1] == "other"
+    assert module.keeper.by_suffix[".gz"] is len
+    assert ledger.undo() == []
+    assert captured() == [abs] * 3
+
+
+def test_numpy_that_was_imported_before_reads_and_writes_text_on_a_mount() -> None:
+    code = """if True:
+        import sys, numpy
+        from vfsmount import session
+        from vfsmount.config import CloudBucketMount
+        from vfsmount.testing import MemoryStore
+        with session.activate_stores({"/vfs-numpy": (CloudBucketMount("b"), MemoryStore())}):
+            numpy.savetxt("/vfs-numpy/a.txt", [[1, 2], [3, 4]])
+            assert numpy.loadtxt("/vfs-numpy/a.txt").tolist() == [[1, 2], [3, 4]]
+            assert numpy.genfromtxt("/vfs-numpy/a.txt")[1, 1] == 4
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=os.getcwd())
 
 
 def test_equal_is_not_identical(module: ModuleType) -> None:

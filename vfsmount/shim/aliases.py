@@ -1,22 +1,27 @@
 """References that modules captured before they could be patched: found by identity in ``sys.modules``, and rebound.
 
 ``from os import stat`` leaves ``os.stat`` in a module's globals; ``def f(opener=open)`` in a function's defaults;
-``stat = staticmethod( os.stat)`` in a class. Modules are searched through their ``__dict__`` alone, since ``getattr``
-on a lazy module loads it. The search looks at some fifty thousand values, so its loops do next to nothing for a value
-that is neither wanted nor a container.
+``stat = staticmethod( os.stat)`` in a class; ``OPENERS = {"": open}`` in a table, which may be an attribute of an
+object that the module keeps (so NumPy's loadtxt and savetxt open files). Modules are searched through their
+``__dict__`` alone, since ``getattr`` on a lazy module loads it. The search looks at some fifty thousand values, so its
+loops do next to nothing for a value that is neither wanted nor a container.
 """
 
 from __future__ import annotations
 
+import enum
 import functools
 import sys
 from collections.abc import Iterable, Mapping
-from types import CellType, FunctionType
+from types import CellType, FunctionType, ModuleType
 from typing import Any, Final
 
 from vfsmount.shim.patcher import MISSING, Change, Ledger, namespace_of
 
 _OWN: Final = ("vfsmount",)
+
+_HEAP_TYPE: Final = 1 << 9
+"""Set for the classes that a ``class`` statement makes. Source: Include/object.h, Py_TPFLAGS_HEAPTYPE."""
 
 
 def rebind(swaps: Iterable[tuple[object, object]], ledger: Ledger) -> int:
@@ -44,7 +49,13 @@ class _Search:
         functions: dict[int, FunctionType] = {}
         classes: dict[int, type] = {}
         partials: dict[int, functools.partial[object]] = {}
-        kinds: dict[type, dict[int, object] | None] = {FunctionType: functions, functools.partial: partials}  # type: ignore[dict-item]
+        tables: dict[int, dict[object, object]] = {}
+        kinds: dict[type, dict[int, object] | None] = {
+            FunctionType: functions,  # type: ignore[dict-item]
+            functools.partial: partials,  # type: ignore[dict-item]
+            dict: tables,  # type: ignore[dict-item]
+        }
+        homes: dict[type, str] = {}
         disjoint = self._ids.isdisjoint
         for name, module in list(sys.modules.items()):
             if _is_own(name):
@@ -60,10 +71,17 @@ class _Search:
                 if kind in kinds:
                     store = kinds[kind]
                 else:
-                    # One verdict per type: metaclasses make classes, everything else is of no interest.
+                    # One verdict per type: metaclasses make classes, and most else is of no interest.
                     store = kinds[kind] = classes if issubclass(kind, type) else None  # type: ignore[assignment]
+                    if store is None and _may_keep(kind):
+                        homes[kind] = kind.__module__
                 if store is not None:
                     store[id(value)] = value
+                elif kind in homes and homes[kind] == name:  # what other modules keep of it, they have from here
+                    self._object(name, value, tables)
+        for table in tables.values():
+            if table and not disjoint(map(id, table.values())):
+                self._globals("a table", table)
         self._inside(functions, classes, partials)
 
     def _inside(
@@ -103,12 +121,23 @@ class _Search:
 
     # -- the places
 
-    def _globals(self, name: str, held: dict[str, object]) -> None:
+    def _object(self, name: str, value: object, tables: dict[int, dict[object, object]]) -> None:
+        held = namespace_of(value)
+        if not held:
+            return
+        inside = list(held.values())
+        if not self._ids.isdisjoint(map(id, inside)):
+            self._globals(f"{name}.{type(value).__name__}", held)
+        for found in inside:
+            if type(found) is dict:
+                tables[id(found)] = found
+
+    def _globals(self, name: str, held: dict[Any, object]) -> None:
         for key, value in list(held.items()):
             if id(value) in self._ids:
                 self._item(f"{name}.{key}", held, key, value)
 
-    def _item(self, where: str, held: dict[str, object], key: str, value: object) -> None:
+    def _item(self, where: str, held: dict[Any, object], key: object, value: object) -> None:
         def get() -> object:
             return held.get(key, MISSING)
 
@@ -195,6 +224,11 @@ class _Search:
     def _record(self, change: Change) -> None:
         self._ledger.record(change)
         self.found += 1
+
+
+def _may_keep(kind: type) -> bool:
+    """Whether objects of this type have attributes of their own that a module's author may have put a function into."""
+    return bool(kind.__flags__ & _HEAP_TYPE and kind.__dictoffset__) and not issubclass(kind, (enum.Enum, ModuleType))
 
 
 def _same(left: tuple[object, ...], right: tuple[object, ...]) -> bool:
