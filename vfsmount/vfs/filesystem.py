@@ -133,7 +133,7 @@ class Filesystem:
         refuse(policy.unlink(self._node(path, display, fresh=False)[0], self.options), display)
         staged = self._local.staged(path)
         if staged is not None:
-            staged.forget()
+            staged.detach()
             self._local.drop_staged(path, staged)
         try:
             self.store.delete(key_of(self.options.key_prefix, path))
@@ -226,10 +226,10 @@ class Filesystem:
 
     def _node(self, path: str, display: str, *, fresh: bool = True) -> tuple[Node, Attr | None]:
         """What is at ``path``, MISSING included; costs a look-up. Raises ENOTDIR and what the store answers."""
-        if path and self._local.is_being_written(path):
-            return Node.WRITING, None
         try:
             attr = self._lookup.attr(path, display, fresh=fresh)
         except FileNotFoundError:
             return Node.MISSING, None
-        return (Node.DIRECTORY if attr.is_dir else Node.FILE), attr
+        if attr.is_dir:
+            return Node.DIRECTORY, attr
+        return (Node.WRITING, None) if self._local.is_being_written(path) else (Node.FILE, attr)

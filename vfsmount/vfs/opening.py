@@ -146,6 +146,9 @@ class Opener:
         if not path:
             return Node.DIRECTORY, None
         if self._local.is_being_written(path):
+            attr = self._lookup.attr(path, display)
+            if attr.is_dir:  # another client's keys below it win over what is written here
+                return Node.DIRECTORY, attr
             return Node.WRITING, None
         replacing = policy.is_writing(flags) and flags & os.O_TRUNC and flags & os.O_CREAT and not flags & os.O_EXCL
         if replacing and self._options.allow_overwrite and self._options.writes == "sequential":
