@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import Final, Protocol
 
 from vfsmount.clock import Clock
-from vfsmount.errors import StoreError, from_store, os_error
+from vfsmount.errors import NotFound, StoreError, from_store, os_error
 from vfsmount.model import Attr, ObjectMeta
 from vfsmount.store.protocol import PutAttributes, Store
 from vfsmount.transfer.pool import Submit
@@ -114,19 +114,25 @@ class Renamer:
             self._file(source, target, None)
             return
         self._replace_open_target(target)
-        base = None
-        if target_attr is not None:
-            base = ObjectMeta(self._key(target), target_attr.size, target_attr.mtime_ns, target_attr.etag)
-        staged.move(target, display2, base)
+        staged.move(target, display2, self._present(target, target_attr))
         self._local.move_staged(source, target, staged)
         staged.fsync()
         self._store.delete(self._key(source))
+
+    def _present(self, path: str, attr: Attr | None) -> ObjectMeta | None:
+        """The object that will be replaced; asks for it where it is open here, or missing."""
+        if attr is not None:
+            return ObjectMeta(self._key(path), attr.size, attr.mtime_ns, attr.etag)
+        try:
+            return self._store.head(self._key(path))
+        except NotFound:
+            return None
 
     def _replace_open_target(self, target: str) -> None:
         """Handles of a staged file that is replaced go on with what they have, and publish nothing."""
         staged = self._local.staged(target)
         if staged is not None:
-            staged.forget()
+            staged.detach()
             self._local.drop_staged(target, staged)
 
     def _directory(self, source: str, target: str, display: str, display2: str, *, replacing: bool) -> None:

@@ -7,6 +7,7 @@ where another client replaced it meanwhile, ESTALE, and the content is kept on t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
@@ -163,6 +164,13 @@ class StagedNode:
             self._dirty = False
             self._mtime_ns = meta.mtime_ns
         self._host.committed(self.path, meta)
+
+    def detach(self) -> None:
+        """The object is about to go: open handles go on with its content, which is fetched if it is not here yet."""
+        with self._lock:
+            with contextlib.suppress(OSError):  # then it can be neither read nor written any more: ESTALE
+                self._load()
+            self.forget()
 
     def forget(self) -> None:
         """The file is unlinked: open handles go on, and nothing is uploaded."""
