@@ -74,3 +74,43 @@ def test_regression_a_handle_that_changed_nothing_publishes_nothing_of_another_o
     bucket.put("f", b"theirs")
     os.close(idle)
     assert bucket.get("f") == b"theirs"
+
+
+def test_regression_keys_below_a_file_being_written_make_it_a_directory(bucket: Bucket, mount: Mounter) -> None:
+    mnt = mount(metadata_ttl=0)
+    with open(mnt / "f", "wb"):
+        bucket.put("f/below", b"")
+        assert (mnt / "f").is_dir()
+        for mode in ("rb", "wb", "ab"):
+            with refused(errno.EISDIR, mnt / "f"):
+                open(mnt / "f", mode)
+        with refused(errno.EISDIR, mnt / "f"):
+            os.unlink(mnt / "f")
+        with refused(errno.EPERM, mnt / "f"):
+            os.rmdir(mnt / "f")
+        os.close(os.open(mnt / "f", os.O_RDONLY | os.O_DIRECTORY))
+        with refused(errno.EEXIST, mnt / "f"):
+            os.mkdir(mnt / "f")
+    assert bucket.keys() == ["f", "f/below"]
+
+
+def test_regression_an_open_file_is_renamed_over_an_open_file(bucket: Bucket, mount: Mounter) -> None:
+    bucket.put("target", b"old")
+    mnt = mount(writes="staged", allow_rename=True)
+    with open(mnt / "source", "wb") as source, open(mnt / "target", "r+b") as target:
+        source.write(b"new")
+        os.rename(mnt / "source", mnt / "target")
+        target.write(b"lost")
+        source.write(b"er")
+    assert bucket.keys() == ["target"]
+    assert bucket.get("target") == b"newer"
+
+
+def test_regression_a_staged_file_object_survives_its_removal(bucket: Bucket, mount: Mounter) -> None:
+    bucket.put("f", b"old")
+    mnt = mount(writes="staged")
+    with open(mnt / "f", "r+b") as file:
+        os.unlink(mnt / "f")
+        assert file.read() == b"old"
+        file.write(b"+")
+    assert bucket.keys() == []
