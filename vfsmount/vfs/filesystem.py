@@ -14,6 +14,7 @@ from vfsmount.transfer.budget import Budget
 from vfsmount.transfer.pool import Submit
 from vfsmount.vfs import policy
 from vfsmount.vfs.attrs import Appearance, AttrCache
+from vfsmount.vfs.claims import Claims
 from vfsmount.vfs.listing import Listing
 from vfsmount.vfs.local import BeingWritten, LocalState
 from vfsmount.vfs.lookup import Lookup
@@ -43,6 +44,7 @@ class Filesystem:
         self._clock: Final = clock
         self._cache = AttrCache(options.metadata_ttl, options.negative_ttl, clock)
         self._local = LocalState()
+        self._claims = Claims()
         self._appearance = Appearance(options, clock.time_ns())
         self._lookup = Lookup(store, options.key_prefix, self._local, self._cache, self._appearance, submit)
         self._listing = Listing(store, options.key_prefix, self._local, self._lookup, self._appearance)
@@ -130,23 +132,25 @@ class Filesystem:
 
         Raises EPERM (``allow_delete`` is off, or being written), EISDIR, ENOENT, EROFS.
         """
-        refuse(policy.unlink(self._node(path, display, fresh=False)[0], self.options), display)
-        staged = self._local.staged(path)
-        if staged is not None:
-            staged.detach()
-            self._local.drop_staged(path, staged)
-        try:
-            self.store.delete(key_of(self.options.key_prefix, path))
-        except StoreError as error:
-            raise from_store(error, display) from error
-        self._local.forget_readers(path)
-        self._local.keep_ancestors(path, self._clock.time_ns())
-        self._cache.drop(path)
+        with self._claims.hold(path):
+            refuse(policy.unlink(self._node(path, display, fresh=False)[0], self.options), display)
+            staged = self._local.staged(path)
+            if staged is not None:
+                staged.detach()
+                self._local.drop_staged(path, staged)
+            try:
+                self.store.delete(key_of(self.options.key_prefix, path))
+            except StoreError as error:
+                raise from_store(error, display) from error
+            self._local.forget_readers(path)
+            self._local.keep_ancestors(path, self._clock.time_ns())
+            self._cache.drop(path)
 
     def rename(self, source: str, target: str, display: str, display2: str) -> None:
         """With ``allow_rename``: see :class:`~vfsmount.vfs.renaming.Renamer`. Else ENOSYS."""
         try:
-            self._renamer.rename(source, target, display, display2)
+            with self._claims.hold(source, target):
+                self._renamer.rename(source, target, display, display2)
         except OSError as error:  # rename(2) does not say which of the two it was, so Python names both
             error.filename, error.filename2 = display, display2
             raise
@@ -219,6 +223,7 @@ class Filesystem:
         """In a forked child: what is cached stays, what other threads held is let go."""
         self._cache.renew_lock()
         self._local.renew_lock()
+        self._claims.after_fork()
 
     def close(self) -> None:
         """Let go of the store."""
