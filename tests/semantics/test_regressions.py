@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+from collections.abc import Callable
 
 from tests.semantics.buckets import Bucket
 from tests.semantics.mounting import Mounter, memory_only, refused
@@ -114,3 +116,54 @@ def test_regression_a_staged_file_object_survives_its_removal(bucket: Bucket, mo
         assert file.read() == b"old"
         file.write(b"+")
     assert bucket.keys() == []
+
+
+def together(*actions: Callable[[], object]) -> list[int | None]:
+    """Start all at once; the errno of each, or None."""
+    outcomes: dict[int, int | None] = {}
+    barrier = threading.Barrier(len(actions))
+
+    def run(number: int, action: Callable[[], object]) -> None:
+        barrier.wait()
+        try:
+            action()
+        except OSError as error:
+            outcomes[number] = error.errno
+        else:
+            outcomes[number] = None
+
+    threads = [threading.Thread(target=run, args=one) for one in enumerate(actions)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [outcomes[number] for number in range(len(actions))]
+
+
+def test_regression_renames_that_cross_lose_nothing(bucket: Bucket, mount: Mounter) -> None:
+    mnt = mount(allow_rename=True)
+    for _ in range(10):
+        bucket.put("a", b"a")
+        bucket.put("b", b"b")
+        outcomes = together(lambda: os.rename(mnt / "a", mnt / "b"), lambda: os.rename(mnt / "b", mnt / "a"))
+        assert outcomes == [None, None]
+        (name,) = os.listdir(mnt.path)
+        assert (mnt / name).read_bytes() in (b"a", b"b")
+        assert bucket.keys() == [name]
+        bucket.delete(name)
+
+
+def test_regression_a_rename_and_removals_happen_in_some_order(bucket: Bucket, mount: Mounter) -> None:
+    mnt = mount(allow_rename=True, metadata_ttl=0)
+    possible = {
+        (None, errno.ENOENT, None): [],  # moved, then removed at the target
+        (None, errno.ENOENT, errno.ENOENT): ["b"],
+        (errno.ENOENT, None, errno.ENOENT): [],
+    }
+    for _ in range(20):
+        bucket.put("a", b"a")
+        outcomes = together(
+            lambda: os.rename(mnt / "a", mnt / "b"), lambda: os.unlink(mnt / "a"), lambda: os.unlink(mnt / "b")
+        )
+        assert bucket.keys() == possible[tuple(outcomes)]
+        bucket.delete("b")
