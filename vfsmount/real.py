@@ -8,11 +8,13 @@ namespaces, so own code runs them inside :func:`passthrough`.
 
 from __future__ import annotations
 
+import _imp
 import builtins
 import contextlib
 import fcntl as _fcntl
 import io
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Final
@@ -60,6 +62,10 @@ isatty: Final = os.isatty
 fcntl: Final = _fcntl.fcntl
 getpid: Final = os.getpid
 
+import_locked: Final = _imp.lock_held
+"""True while some thread looks for a module (and runs finders with the interpreter's one import lock): if that is the
+caller, it must not wait for another thread, which might have to import something."""
+
 
 class _Guard(threading.local):
     depth: int = 0
@@ -72,10 +78,20 @@ _guard: Final = _Guard()
 def passthrough() -> Iterator[None]:
     """No path is rewritten in this thread inside the ``with`` block; other threads are unaffected. Nests."""
     _guard.depth += 1
+    finders = len(sys.path_importer_cache)
     try:
         yield
     finally:
         _guard.depth -= 1
+        if len(sys.path_importer_cache) != finders:
+            _forget_absent()
+
+
+def _forget_absent() -> None:
+    """Let imports look again at entries of ``sys.path`` that are not on the disk: they may be on a mount."""
+    for entry, finder in list(sys.path_importer_cache.items()):
+        if finder is None:
+            sys.path_importer_cache.pop(entry, None)
 
 
 def in_passthrough() -> bool:

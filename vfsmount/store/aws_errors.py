@@ -6,7 +6,6 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from vfsmount.errors import (
@@ -139,6 +138,8 @@ EXPIRED: Final = frozenset(
 
 def upstream() -> tuple[type[BaseException], ...]:
     """What the client may raise, for an ``except`` clause: an answer, a failed transfer, a wrong parameter."""
+    import asyncio
+
     import aiohttp
     import botocore.exceptions as botocore
     from botocore.parsers import ResponseParserError

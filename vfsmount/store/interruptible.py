@@ -31,7 +31,7 @@ class MainThreadCalls:
 
     def run(self, function: Callable[[], T]) -> T:
         """``function()``. Raises what it raises, and what a signal handler raises meanwhile."""
-        if threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread() or real.import_locked():
             return function()
         if self._pid != real.getpid():  # the threads stayed with the parent
             self._pid = real.getpid()

@@ -276,6 +276,7 @@ class ObstoreStore:
     def _run(self, operation: str, key: str | None, verb: Callable[[Client], T]) -> T:
         return self._calls.run(lambda: self._request(operation, key, verb))
 
+    @real.passthrough()  # what is imported here, when first needed, must not be looked for on a mount
     def _request(self, operation: str, key: str | None, verb: Callable[[Client], T]) -> T:
         pid = real.getpid()
         client = self._clients.get(pid) or self._open(pid)

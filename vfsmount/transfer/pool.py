@@ -45,7 +45,9 @@ class ThreadPool:
         self._pid = real.getpid()
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
-        """Queue ``function``. Raises RuntimeError after :meth:`close`."""
+        """Queue ``function``; where a module is being looked for, run it at once. Raises RuntimeError after
+        :meth:`close`.
+        """
         if self._pid != real.getpid():  # the parent's threads did not come along, and its lock may be held for ever
             self._lock = threading.Lock()
             self._start_over()
@@ -66,7 +68,7 @@ class ThreadPool:
         with self._lock:
             if self._closed:
                 raise RuntimeError("the session is closed")
-            served = self._find_thread()
+            served = not real.import_locked() and self._find_thread()
             if served:
                 self._queue.put(task)
         if not served:
