@@ -29,7 +29,7 @@ from vfsmount.testing.reference import Tree, names_in
 
 _LARGE: Final = os.environ.get("VFSMOUNT_MODEL") == "large"
 _SETTINGS: Final = settings(
-    max_examples=400 if _LARGE else int(os.environ.get("N", "12")),
+    max_examples=400 if _LARGE else 12,
     stateful_step_count=60 if _LARGE else 30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -400,10 +400,14 @@ class RememberingStagedMachine(RememberingMachine):
     staged = True
 
 
-TestSequential = pytest.mark.slow(Machine.TestCase)
-TestStaged = pytest.mark.slow(StagedMachine.TestCase)
-TestMarkers = pytest.mark.slow(MarkersMachine.TestCase)
-TestRemembering = pytest.mark.slow(RememberingMachine.TestCase)
-TestRememberingStaged = pytest.mark.slow(RememberingStagedMachine.TestCase)
-for _case in (TestSequential, TestStaged, TestMarkers, TestRemembering, TestRememberingStaged):
-    _case.settings = _SETTINGS
+def _case(machine: type[Machine]) -> Any:
+    case = pytest.mark.slow(machine.TestCase)
+    case.settings = _SETTINGS
+    return case
+
+
+TestSequential = _case(Machine)
+TestStaged = _case(StagedMachine)
+TestMarkers = _case(MarkersMachine)
+TestRemembering = _case(RememberingMachine)
+TestRememberingStaged = _case(RememberingStagedMachine)
