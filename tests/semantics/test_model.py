@@ -72,7 +72,7 @@ class Handle:
     pinned: bytes = b""
 
 
-class Machine(RuleBasedStateMachine):
+class Ground(RuleBasedStateMachine):
     """Two mounts of one bucket in one activated process: all of it, and what is below ``p/``."""
 
     prefixes: tuple[str, ...] = ("", "p/")
@@ -103,7 +103,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for handle in list(self.handles):
-            self._close(handle)
+            self.close_handle(handle)
         self.everything_is_as_the_keys_say()
         self.session.close()
         shutil.rmtree(self.folder)
@@ -139,6 +139,9 @@ class Machine(RuleBasedStateMachine):
         known += [f"{one}/a" for one in known if shown.get(one, b"") is None]
         return known[choice // 3 % len(known)] if known and choice % 3 else path
 
+    def close_handle(self, handle: Handle) -> None:
+        raise NotImplementedError
+
     # -- behind their backs --
 
     @initialize(keys=st.lists(st.tuples(FOREIGN_KEYS, DATA), max_size=8))
@@ -161,7 +164,54 @@ class Machine(RuleBasedStateMachine):
         self.objects.delete(key)
         self.store.delete(key)
 
-    # -- through the mounts --
+    # -- what must hold --
+
+    @invariant()
+    def the_bucket_is_as_expected(self) -> None:
+        found = self.store.objects()
+        assert found == self.objects.data, sorted(found.items() ^ self.objects.data.items())
+        assert self.store.uploads() == ()
+
+    @invariant()
+    def everything_is_as_the_keys_say(self) -> None:
+        for mount, point in self.mounts.items():
+            shown = mount.shown()
+            found, expected = (
+                self.found(point),
+                {path: data if data is None else len(data) for path, data in shown.items()},
+            )
+            assert found == expected, sorted(found.items() ^ expected.items(), key=str)
+            self.look_at_each(mount, shown)
+
+    def found(self, point: str) -> dict[str, int | None]:
+        """Paths and sizes, as a recursive listing gives them."""
+        seen: dict[str, int | None] = {}
+        waiting = [""]
+        while waiting:
+            below = waiting.pop()
+            for entry in os.scandir(f"{point}/{below}" if below else point):
+                path = f"{below}/{entry.name}" if below else entry.name
+                seen[path] = None if entry.is_dir() else entry.stat().st_size
+                if entry.is_dir():
+                    waiting.append(path)
+        return seen
+
+    def look_at_each(self, mount: Mount, shown: Tree) -> None:
+        for path in {*shown, *(f"{path}/a" for path in list(shown)[:3]), "a", "b/a", "p"}:
+            done = self.both(lambda path=path: (mount.look(path),), lambda path=path: os.stat(self.at(mount, path)))
+            if done is None:
+                continue
+            (content,), found = done
+            assert stat.S_ISDIR(found.st_mode) == (content is None)
+            assert found.st_size == len(content or b"")
+            if content is None:
+                assert os.listdir(self.at(mount, path)) == names_in(shown, path)
+            elif path not in mount.nodes:
+                assert Path(self.at(mount, path)).read_bytes() == content
+
+
+class Machine(Ground):
+    """What a process does through the mounts."""
 
     @rule(number=st.integers(0, 1), path=PLACES)
     def mkdir(self, number: int, path: Place) -> None:
@@ -310,9 +360,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.handles)
     @rule(choice=st.integers(0, 100))
     def close(self, choice: int) -> None:
-        self._close(self.handles[choice % len(self.handles)])
+        self.close_handle(self.handles[choice % len(self.handles)])
 
-    def _close(self, handle: Handle) -> None:
+    def close_handle(self, handle: Handle) -> None:
         self.handles.remove(handle)
         node = handle.node
         if node is None:
@@ -334,51 +384,6 @@ class Machine(RuleBasedStateMachine):
             assert caught.value.errno in (errno.EINVAL, errno.EEXIST)
         else:
             self.both(lambda: handle.mount.publish(node), action)
-
-    # -- what must hold --
-
-    @invariant()
-    def the_bucket_is_as_expected(self) -> None:
-        found = self.store.objects()
-        assert found == self.objects.data, sorted(found.items() ^ self.objects.data.items())
-        assert self.store.uploads() == ()
-
-    @invariant()
-    def everything_is_as_the_keys_say(self) -> None:
-        for mount, point in self.mounts.items():
-            shown = mount.shown()
-            found, expected = (
-                self.found(point),
-                {path: data if data is None else len(data) for path, data in shown.items()},
-            )
-            assert found == expected, sorted(found.items() ^ expected.items(), key=str)
-            self.look_at_each(mount, shown)
-
-    def found(self, point: str) -> dict[str, int | None]:
-        """Paths and sizes, as a recursive listing gives them."""
-        seen: dict[str, int | None] = {}
-        waiting = [""]
-        while waiting:
-            below = waiting.pop()
-            for entry in os.scandir(f"{point}/{below}" if below else point):
-                path = f"{below}/{entry.name}" if below else entry.name
-                seen[path] = None if entry.is_dir() else entry.stat().st_size
-                if entry.is_dir():
-                    waiting.append(path)
-        return seen
-
-    def look_at_each(self, mount: Mount, shown: Tree) -> None:
-        for path in {*shown, *(f"{path}/a" for path in list(shown)[:3]), "a", "b/a", "p"}:
-            done = self.both(lambda path=path: (mount.look(path),), lambda path=path: os.stat(self.at(mount, path)))
-            if done is None:
-                continue
-            (content,), found = done
-            assert stat.S_ISDIR(found.st_mode) == (content is None)
-            assert found.st_size == len(content or b"")
-            if content is None:
-                assert os.listdir(self.at(mount, path)) == names_in(shown, path)
-            elif path not in mount.nodes:
-                assert Path(self.at(mount, path)).read_bytes() == content
 
 
 class StagedMachine(Machine):
