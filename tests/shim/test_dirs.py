@@ -194,3 +194,20 @@ def test_local_listings_are_untouched(mounted: Mounted, tmp_path: Path) -> None:
     with pytest.raises(TypeError) as expected:
         real.listdir(1.5)  # type: ignore[call-overload]
     assert str(caught.value) == str(expected.value)
+
+
+def test_regression_a_synthetic_directory_opens_and_is_not_made_again(mount: Callable[..., Mounted]) -> None:
+    mount("/vfs-above/in/bucket")
+    descriptor = os.open("/vfs-above", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        assert os.fstat(descriptor).st_ino == os.stat("/vfs-above").st_ino
+        assert os.listdir(descriptor) == ["in"]
+    finally:
+        os.close(descriptor)
+    assert [names for _, names, _, _ in os.fwalk("/vfs-above")][:2] == [["in"], ["bucket"]]
+    for path in ("/vfs-above", "/vfs-above/in", b"/vfs-above/"):
+        with pytest.raises(FileExistsError) as caught:
+            os.mkdir(path)
+        assert caught.value.filename == path
+    os.makedirs("/vfs-above/in", exist_ok=True)
+    assert not real.access("/vfs-above", os.F_OK)

@@ -15,6 +15,7 @@ from vfsmount.errors import os_error
 from vfsmount.shim.calls import Function, by_path, by_two_paths
 from vfsmount.shim.context import Replacement, ShimContext
 from vfsmount.shim.patcher import MISSING
+from vfsmount.shim.route import follow_up
 
 if TYPE_CHECKING:
     from vfsmount.model import Attr
@@ -33,6 +34,8 @@ def replacements(context: ShimContext) -> Iterator[Replacement]:
     for name, (act, on_file, follow, making) in actions.one_path().items():
         original = vars(os).get(name)
         if original is not None:
+            if name == "mkdir":
+                original = _mkdir(context, original)
             yield Replacement(os, name, by_path(context, original, act, on_file=on_file, follow=follow, making=making))
     for name, act in (("rename", actions.rename), ("replace", actions.rename), ("link", actions.link)):
         original = vars(os).get(name)
@@ -157,6 +160,19 @@ class _Actions:
     def _above(self, target: str, number: int) -> None:
         if not self._table.covers(target):
             raise os_error(number, target, hint="this directory exists only because a bucket is mounted below it")
+
+
+def _mkdir(context: ShimContext, original: Function) -> Function:
+    """A directory that is shown because a mount point lies below it exists, although the disk has none."""
+
+    def mkdir(path: object = MISSING, *args: object, **kwargs: object) -> object:
+        if path is MISSING:
+            return original(*args, **kwargs)
+        if context.router.is_synthetic(path, kwargs.get("dir_fd")):
+            raise follow_up(os_error(errno.EEXIST), path)
+        return original(path, *args, **kwargs)
+
+    return mkdir
 
 
 def _access(context: ShimContext, original: Function, act: Function) -> Function:

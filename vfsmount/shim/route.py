@@ -177,6 +177,13 @@ class Router:
         absolute = self.absolute(path)
         return absolute if absolute is not None and self._table.is_ancestor(absolute) else None
 
+    def is_synthetic(self, path: object, dir_fd: object = None) -> bool:
+        """True for a directory above a mount point that is not on the disk."""
+        if real.in_passthrough():
+            return False
+        absolute = self.absolute(path, dir_fd)
+        return absolute is not None and absolute in self._above and not real.access(absolute, 0)
+
     # -- how
 
     def _start(self, dir_fd: object) -> str | None:

@@ -116,13 +116,13 @@ class MountTable:
 
     def open(self, path: str, flags: int, mode: int = 0o666) -> OpenFile:
         """``mode`` is not used: modes are set for the whole mount."""
-        mount, inner = self._target(path)
         if path in self._below:  # a directory whatever the bucket has there, or the mounts below could not be reached
             if flags & os.O_CREAT and flags & os.O_EXCL:
                 raise os_error(errno.EEXIST, path)
             if flags & (os.O_ACCMODE | os.O_CREAT | os.O_TRUNC):
                 raise os_error(errno.EISDIR, path)
-            return DirectoryFile(path, flags, self.stat(path))
+            return DirectoryFile(path, flags, self.stat(path) if self.covers(path) else self.synthetic_attr(path))
+        mount, inner = self._target(path)
         return mount.fs.open(inner, flags, path)
 
     def access(self, path: str, mode: int) -> bool:
