@@ -181,7 +181,7 @@ class Session:
         return failures[0] if failures else None
 
     def _has(self, path: str) -> bool:
-        """True where ``path`` is on a mount of this session's, and not on another session's nested in it."""
+        """True where ``path`` is on one of these mounts, and not on another session's nested in it."""
         found = _process.table.find(path)
         return found is not None and found[0] in self._mounts
 
