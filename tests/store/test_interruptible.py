@@ -124,3 +124,24 @@ def test_main_thread_call_in_a_forked_child_has_a_thread_of_its_own() -> None:
 
     in_child(child)
     calls.close()
+
+
+def test_regression_a_change_waits_for_one_that_was_interrupted() -> None:
+    """The abandoned request may still arrive: after a second write of the same file it would undo that."""
+    calls, gate, order = MainThreadCalls(), threading.Event(), list[str]()
+
+    def first() -> None:
+        gate.wait(STALLED)
+        order.append("first")
+
+    assert interrupted(lambda: calls.run(first, changes=("k",))) < STALLED / 4
+    calls.run(lambda: order.append("another key"), changes=("j",))
+    calls.run(lambda: order.append("a read"))
+    assert interrupted(lambda: calls.run(lambda: order.append("never"), changes=("k",))) < STALLED / 4
+    for change in (lambda: order.append("second"), lambda: order.append("third")):
+        thread = threading.Thread(target=calls.run, args=(change,), kwargs={"changes": ("k", "j")})
+        thread.start()
+        gate.set()
+        thread.join()
+    assert order == ["another key", "a read", "first", "second", "third"]
+    calls.close()

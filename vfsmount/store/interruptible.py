@@ -8,6 +8,7 @@ in Python.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -22,27 +23,48 @@ T = TypeVar("T")
 class MainThreadCalls:
     """Runs the main thread's calls in threads of its own, one as a rule; other threads make their calls themselves.
 
-    A call that was interrupted runs on, unheard, and the next one gets another thread.
+    A call that was interrupted runs on, unheard, and the next one gets another thread. Where it changes an object, a
+    later change of that object waits for it, in whatever thread: overtaken, it would undo what was written after it.
     """
 
     def __init__(self) -> None:
         self._pid = real.getpid()
         self._idle: list[_Worker] = []
+        self._unheard: list[tuple[str, Future[Any]]] = []
 
-    def run(self, function: Callable[[], T]) -> T:
-        """``function()``. Raises what it raises, and what a signal handler raises meanwhile."""
-        if threading.current_thread() is not threading.main_thread() or real.import_locked():
-            return function()
+    def run(self, function: Callable[[], T], *, changes: tuple[str, ...] = ()) -> T:
+        """``function()``, which changes the objects ``changes``.
+
+        Raises what it raises, and what a signal handler raises meanwhile.
+        """
         if self._pid != real.getpid():  # the threads stayed with the parent
             self._pid = real.getpid()
-            self._idle = []
+            self._idle, self._unheard = [], []
+        if self._unheard and changes:
+            self._let_pass(changes)
+        if threading.current_thread() is not threading.main_thread() or real.import_locked():
+            return function()
         future: Future[T] = Future()
         try:
             worker = self._idle.pop() if self._idle else _Worker()
         except RuntimeError:  # out of threads, or the interpreter is ending
             return function()
         worker.calls.put(_Call(function, future, self._idle))
-        return future.result()
+        try:
+            return future.result()
+        finally:
+            if not future.done():
+                self._unheard.extend((key, future) for key in changes)
+
+    def _let_pass(self, keys: tuple[str, ...]) -> None:
+        """Wait for the changes of ``keys`` that nobody hears the end of."""
+        for entry in list(self._unheard):
+            key, future = entry
+            if key in keys:
+                future.exception()
+            if future.done():
+                with contextlib.suppress(ValueError):  # another thread was here
+                    self._unheard.remove(entry)
 
     def close(self) -> None:
         """End the threads; one whose call was interrupted, with the process."""

@@ -50,6 +50,10 @@ def traits_of(options: StoreOptions) -> StoreTraits:
     return StoreTraits()
 
 
+_CHANGES: Final = frozenset({"put", "copy", "delete"})
+"""Operations on a key that must not be overtaken by a later one."""
+
+
 class ObstoreStore:
     """One bucket; opening costs no request, and the first one may be preceded by a HEAD that asks for the region."""
 
@@ -248,7 +252,7 @@ class ObstoreStore:
                 self.delete(key)
         names = [key for key in keys if "\\" not in key]
         if names:
-            self._run("delete", None, lambda client: client.api.delete(client.reader, names))
+            self._run("delete", None, lambda client: client.api.delete(client.reader, names), changes=tuple(names))
 
     def _check(self, operation: str, key: str) -> None:
         check_key(key, operation=operation, bucket=self._bucket)
@@ -273,8 +277,10 @@ class ObstoreStore:
             raise PreconditionFailed("the object was replaced", operation="put", bucket=self._bucket, key=key)
         return {"e_tag": if_match, "version": told["version"]}
 
-    def _run(self, operation: str, key: str | None, verb: Callable[[Client], T]) -> T:
-        return self._calls.run(lambda: self._request(operation, key, verb))
+    def _run(self, operation: str, key: str | None, verb: Callable[[Client], T], *, changes: tuple[str, ...] = ()) -> T:
+        if operation in _CHANGES:
+            changes += (key,) if key is not None else ()
+        return self._calls.run(lambda: self._request(operation, key, verb), changes=changes)
 
     @real.passthrough()  # what is imported here, when first needed, must not be looked for on a mount
     def _request(self, operation: str, key: str | None, verb: Callable[[Client], T]) -> T:
