@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,12 @@ from tests.servers import Server
 
 _FOREIGN = tuple("AWS_ GOOGLE_ GCSFS_ GCE_ VFSMOUNT_ CLOUDSDK_ STORAGE_EMULATOR_ FSSPEC_ S3FS_ BOTO".split())
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+
+
+def pytest_configure() -> None:
+    """A shell starts background jobs with SIGINT ignored, and what they start inherits that: no Ctrl-C would come."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
