@@ -96,7 +96,7 @@ USES: Final = """
     def test_nothing_is_left():
         assert os.stat is REAL
         assert not vfsmount.is_active()
-        assert not os.path.exists("/vfs-marked")
+        assert not os.path.isdir("/vfs-marked")  # another worker's placeholder may be there
 """
 
 
