@@ -59,13 +59,26 @@ class SpoolFile:
 
     def read_into(self, offset: int, out: memoryview) -> int:
         """Fill ``out`` from ``offset``, less only at the end."""
-        data = real.pread(self.descriptor, len(out), offset)
-        out[: len(data)] = data
-        return len(data)
+        done = 0
+        while done < len(out):
+            data = real.pread(self.descriptor, len(out) - done, offset + done)
+            if not data:
+                break
+            out[done : done + len(data)] = data
+            done += len(data)
+        return done
 
     def read(self, offset: int, size: int) -> bytes:
-        """At most ``size`` bytes from ``offset``."""
-        return real.pread(self.descriptor, size, offset)
+        """``size`` bytes from ``offset``, fewer only at the end. One pread gives 2 GiB at most. Source: read(2)."""
+        data = real.pread(self.descriptor, size, offset)
+        if len(data) == size or not data:
+            return data
+        pieces = [data]
+        done = len(data)
+        while done < size and (data := real.pread(self.descriptor, size - done, offset + done)):
+            pieces.append(data)
+            done += len(data)
+        return b"".join(pieces)
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Write all of ``data`` at ``offset``."""
