@@ -69,5 +69,5 @@ $(VENV)/.test: $(VENV)/.python setup.cfg pyproject.toml tox.ini
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test
-	$(BIN)/python -m pip install -q 'ruff>=0.9' 'mypy>=1.15' types-cachetools
+	$(BIN)/python -m pip install -q 'ruff>=0.9' 'mypy>=1.15' types-cachetools tomli
 	@touch $@
