@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from vfsmount import real
 from vfsmount.shim.calls import Function
 from vfsmount.shim.context import Replacement, ShimContext
+from vfsmount.transfer.spool import scratch_directory
 
 if TYPE_CHECKING:
     from vfsmount.vfs.mounts import MountTable
@@ -34,7 +35,7 @@ def _create_dynamic(context: ShimContext, original: Function) -> Function:
         target = context.router.route(origin)
         if target is None:
             return original(spec, *args)
-        with real.passthrough(), tempfile.TemporaryDirectory(prefix="vfsmount-", dir=_scratch()) as directory:
+        with real.passthrough(), tempfile.TemporaryDirectory(prefix="vfsmount-", dir=scratch_directory()) as directory:
             local = os.path.join(directory, os.path.basename(target))
             _copy(context.table, target, local)
             # The loader keeps the file mapped; its name may go.
@@ -54,11 +55,3 @@ def _copy(table: MountTable, source: str, local: str) -> None:
                 copy.write(block)
     finally:
         opened.close()
-
-
-def _scratch() -> str:
-    # Not tempfile.gettempdir(): that may be in a mount, and its lock may be held by the caller.
-    for name in (os.environ.get("TMPDIR", ""), "/tmp", "/var/tmp"):
-        if name.startswith("/") and real.access(name, os.W_OK | os.X_OK):
-            return name
-    return real.getcwd()
