@@ -71,3 +71,18 @@ SEQUENTIAL: Final[dict[str, Divergence]] = {
 STAGED: Final[dict[str, Divergence]] = {
     **EVERYWHERE,
 }
+
+
+_PHANTOM: Final = "SeaweedFS goes on listing a directory for a while after its last key is gone"
+SERVER_LIMITS: Final[dict[str, dict[str, str]]] = {
+    "memory": {},
+    "moto": {"a newline in a name": "moto's routes match no newline, so that every such key is 404"},
+    "weed": {
+        "a backslash in a name": "SeaweedFS takes a backslash in a key for a slash",
+        "rmdir after the last file": _PHANTOM,
+        "rmtree": _PHANTOM,
+        "rename of a directory": _PHANTOM,
+        "rename of a directory over an empty one": _PHANTOM,
+    },
+}
+"""Operations that a server cannot be asked for, with the reason; each runs on the other stores."""

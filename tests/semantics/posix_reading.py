@@ -124,7 +124,20 @@ def _(top: Path) -> object:
 
 @operation("odd names")
 def _(top: Path) -> object:
-    names = ["a b", "é", "e\u0301", "日本", "new\nline", "back\\slash", "*?[x]", "~", "..."]
+    return _named(top, "a b", "é", "e\u0301", "日本", "*?[x]", "~", "...")
+
+
+@operation("a newline in a name")
+def _(top: Path) -> object:
+    return _named(top, "new\nline")
+
+
+@operation("a backslash in a name")
+def _(top: Path) -> object:
+    return _named(top, "back\\slash")
+
+
+def _named(top: Path, *names: str) -> object:
     for name in names:
         (top / name).write_text(name)
     return sorted(os.listdir(top)), [(top / name).read_text() for name in names]

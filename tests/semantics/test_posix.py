@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from tests.semantics import posix, posix_changing, posix_reading, posix_writing  # noqa: F401 - they register themselves
-from tests.semantics.divergences import SEQUENTIAL, STAGED, Divergence
-from tests.semantics.mounting import Mounter, memory_only
+from tests.semantics.divergences import SEQUENTIAL, SERVER_LIMITS, STAGED, Divergence
+from tests.semantics.mounting import MOTO, WEED, Mounter
 
 KINDS: Final[dict[str, dict[str, Divergence]]] = {"sequential": SEQUENTIAL, "staged": STAGED}
+_MARKS: Final[dict[str, Any]] = {"memory": (), "moto": MOTO.marks, "weed": WEED.marks}
+
+CASES: Final = [
+    pytest.param(store, kind, name, id=f"{store}-{kind}-{name}", marks=_MARKS[store])
+    for store, limits in SERVER_LIMITS.items()
+    for kind in KINDS
+    for name in posix.OPERATIONS
+    if name not in limits
+]
 
 
-@memory_only
-@pytest.mark.parametrize("name", list(posix.OPERATIONS))
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize(("bucket", "kind", "name"), CASES, indirect=["bucket"])
 def test_as_on_disk(kind: str, name: str, mount: Mounter, tmp_path: Path) -> None:
     local = tmp_path / "local"
     local.mkdir()
@@ -34,8 +41,16 @@ def test_as_on_disk(kind: str, name: str, mount: Mounter, tmp_path: Path) -> Non
 
 
 def test_only_operations_that_are_there_are_declared() -> None:
-    assert {name for declared in KINDS.values() for name in declared} <= set(posix.OPERATIONS)
+    declared = {name for tables in (KINDS, SERVER_LIMITS) for table in tables.values() for name in table}
+    assert declared <= set(posix.OPERATIONS)
+
+
+def test_every_operation_runs_on_a_real_server() -> None:
+    moto, weed = SERVER_LIMITS["moto"], SERVER_LIMITS["weed"]
+    assert not SERVER_LIMITS["memory"]
+    assert not moto.keys() & weed.keys()
 
 
 def test_every_divergence_has_a_reason() -> None:
     assert all(one.reason for declared in KINDS.values() for one in declared.values())
+    assert all(reason for limits in SERVER_LIMITS.values() for reason in limits.values())
