@@ -6,6 +6,7 @@ The tree itself comes from :mod:`vfsmount.testing.reference`, rebuilt from the k
 from __future__ import annotations
 
 import errno
+import zlib
 from dataclasses import dataclass, field
 
 from vfsmount.testing.reference import LocalThings, Tree, above, below, tree
@@ -26,11 +27,13 @@ class Objects:
     data: dict[str, bytes] = field(default_factory=dict)
     version: dict[str, int] = field(default_factory=dict)
     serial: int = 0
+    etags_are_of_content: bool = False
+    """As S3 has it: the same bytes put again are no other version."""
 
     def put(self, key: str, data: bytes) -> int:
         self.serial += 1
-        self.data[key], self.version[key] = data, self.serial
-        return self.serial
+        self.data[key], self.version[key] = data, zlib.crc32(data) if self.etags_are_of_content else self.serial
+        return self.version[key]
 
     def delete(self, key: str) -> None:
         self.data.pop(key, None)
