@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from vfsmount import real
-from vfsmount.errors import NotFound, StoreError, TooLarge
+from vfsmount.errors import NotFound, PreconditionFailed, StoreError, TooLarge
 from vfsmount.model import ObjectMeta
 from vfsmount.store.s3_answers import quoted, server_time_ns
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 COPY_PART: Final = 512 << 20
 """Bytes of one part of a copy in parts: a 5 TiB object needs 10,240, so it grows for the largest."""
+
+COPIES_AT_ONCE: Final = 8
+"""Parts of one copy on their way: the service does the work, and takes a second or two for each."""
 
 
 class S3Upload:
@@ -111,30 +115,47 @@ async def copy_in_parts(
     target: str,
     *,
     if_none_match: bool = False,
-    part_size: int = COPY_PART,
+    part_size: int | None = None,
 ) -> ObjectMeta:
-    """A server-side copy of an object that is too large for one request; keeps its type and metadata."""
+    """A server-side copy of an object that is too large for one request; keeps its type and metadata.
+
+    Four requests and one for each part, several at a time. A failure leaves no upload behind.
+    """
+    part_size = part_size or min(COPY_PART, store.traits.max_part_size)
     part_size = max(part_size, -(-source.size // store.traits.max_parts))
     head = await store.call(client, "head_object", source.key, Key=source.key)
     kept: dict[str, Any] = {name: head[name] for name in KEPT_HEADERS if head.get(name)}
     created = await store.call(client, "create_multipart_upload", target, Key=target, **kept)
     upload = {"Key": target, "UploadId": created["UploadId"]}
     pinned: dict[str, Any] = {} if source.etag is None else {"CopySourceIfMatch": source.etag}
-    try:
-        parts: list[dict[str, Any]] = []
-        for number, first in enumerate(range(0, source.size, part_size), 1):
-            last = min(first + part_size, source.size) - 1
+    gate = asyncio.Semaphore(COPIES_AT_ONCE)
+
+    async def copy_part(number: int, first: int) -> dict[str, Any]:
+        async with gate:
             answer = await store.call(
                 client,
                 "upload_part_copy",
                 target,
                 PartNumber=number,
                 CopySource={"Bucket": store.bucket, "Key": source.key},
-                CopySourceRange=f"bytes={first}-{last}",
+                CopySourceRange=f"bytes={first}-{min(first + part_size, source.size) - 1}",
                 **upload,
                 **pinned,
             )
-            parts.append(part_entry(number, answer["CopyPartResult"]))
+        return part_entry(number, answer["CopyPartResult"])
+
+    try:
+        starts = enumerate(range(0, source.size, part_size), 1)
+        # All of them end before the upload is aborted: a part that arrives later would be kept, and billed.
+        found = await asyncio.gather(*(copy_part(*start) for start in starts), return_exceptions=True)
+        parts = [part for part in found if not isinstance(part, BaseException)]
+        for failure in found:
+            if isinstance(failure, BaseException):
+                raise failure
+        # Not every service heeds the condition on a part, and then the parts may be of two versions.
+        now = await store.call(client, "head_object", source.key, Key=source.key)
+        if source.etag is not None and quoted(now.get("ETag")) != source.etag:
+            raise PreconditionFailed(operation="copy", bucket=store.bucket, key=source.key)
         answer = await store.guarded(
             client,
             "complete_multipart_upload",
