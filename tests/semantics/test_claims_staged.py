@@ -221,8 +221,43 @@ def test_writing_through_mmap(bucket: Bucket, mount: Mounter) -> None:
     with open(mnt / "f", "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
         mapped[2:4] = b"XY"
         assert os.pread(file.fileno(), 5, 0) == b"01XY4"
-    del mapped  # a mapping outlives the descriptor, and keeps the file open
     assert bucket.get("f") == b"01XY456789"
+
+
+@claim("STAGED-9")
+@memory_only
+def test_a_mapping_outlives_its_file_and_is_synced_as_one(bucket: Bucket, mount: Mounter) -> None:
+    bucket.put("f", b"0123456789")
+    mnt = mount(writes="staged")
+    with open(mnt / "f", "r+b") as file:
+        mapped = mmap.mmap(file.fileno(), 0)
+    mapped[0:1] = b"a"
+    mapped.flush()
+    assert bucket.get("f") == b"a123456789"
+    mapped[1:2] = b"b"
+    assert bucket.get("f") == b"a123456789"
+    mapped.close()
+    assert bucket.get("f") == b"ab23456789"
+    mapped.close()
+    with pytest.raises(ValueError, match="closed"):
+        mapped.flush()
+
+
+@claim("STAGED-9")
+@memory_only
+def test_a_mapping_that_cannot_be_published_says_so(bucket: Bucket, mount: Mounter) -> None:
+    bucket.put("f", b"0123456789")
+    mnt = mount(writes="staged")
+    with open(mnt / "f", "r+b") as file:
+        mapped = mmap.mmap(file.fileno(), 0)
+        assert isinstance(mapped, mmap.mmap)
+        assert type(mapped) is mmap.mmap
+    mapped[0:1] = b"a"
+    bucket.put("f", b"theirs")
+    with refused(errno.ESTALE, mnt / "f"):
+        mapped.close()
+    assert mapped.closed
+    assert bucket.get("f") == b"theirs"
 
 
 @claim("STAGED-10")

@@ -14,7 +14,7 @@ import os
 import shutil
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from vfsmount import real
 from vfsmount.errors import os_error
@@ -23,6 +23,9 @@ from vfsmount.shim.descriptors import FdTable
 from vfsmount.shim.fdcalls import absent, refuse
 from vfsmount.shim.kernelfiles import CHUNK
 from vfsmount.shim.rawfile import number_of, raw_of
+
+if TYPE_CHECKING:
+    from vfsmount.shim.description import Description
 
 _Function = Callable[..., Any]
 
@@ -180,11 +183,14 @@ def _mmap_class(fds: FdTable) -> type:
             entry = fds.get(fileno)
             if entry is not None:
                 entry.escape()
-            made = original(*args, **kwargs) if cls is mmap else super().__call__(*args, **kwargs)
+            writable = entry is not None and entry.writable
+            made: Any = original(*args, **kwargs) if cls is mmap and not writable else super().__call__(*args, **kwargs)
             if entry is not None and entry.writable:
                 entry.map_writable()  # the mapping outlives the descriptor, and what is stored in it is to be uploaded
                 fds.hold(entry)
-                weakref.finalize(made, fds.release_logged, entry).atexit = False
+                release = weakref.finalize(made, fds.release_logged, entry)
+                release.atexit = False
+                made._vfsmount_mapping = (entry, release)
             return made
 
         def __instancecheck__(cls, instance: object) -> bool:
@@ -195,6 +201,22 @@ def _mmap_class(fds: FdTable) -> type:
 
     class mmap(original, metaclass=MmapType):  # type: ignore[valid-type,misc]
         __doc__ = original.__doc__
+        _vfsmount_mapping: tuple[Description, weakref.finalize[Any, Any]] | None = None
+
+        def flush(self, *args: Any, **kwargs: Any) -> Any:
+            result = super().flush(*args, **kwargs)
+            if self._vfsmount_mapping is not None:
+                self._vfsmount_mapping[0].fsync()  # msync(2) is to the mapping what fsync is to the file
+            return result
+
+        def close(self) -> None:
+            super().close()
+            held, self._vfsmount_mapping = self._vfsmount_mapping, None
+            if held is not None and held[1].detach() is not None:
+                fds.release(held[0])
+
+        def __exit__(self, *_: object) -> None:
+            self.close()  # the original's calls its own, and no override
 
     mmap.__module__ = original.__module__
     mmap.__qualname__ = original.__qualname__
