@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import mmap
 import os
@@ -270,3 +271,65 @@ def test_what_is_unchanged_is_not_uploaded(bucket: Bucket, mount: Mounter) -> No
     fd = os.open(mnt / "f", os.O_RDWR)
     os.close(fd)
     assert not set(mnt.requests.counts) & {"put", "create_multipart"}
+
+
+@claim("STAGED-11")
+@memory_only
+@pytest.mark.parametrize("mode", ["wb", "r+b"])
+def test_an_abort_beside_a_reader(mode: str, bucket: Bucket, mount: Mounter) -> None:
+    bucket.put("f", b"old")
+    mnt = mount(writes="staged", on_error="abort")
+    with open(mnt / "f", "rb") as reader:
+        with pytest.raises(KeyError), open(mnt / "f", mode) as file:
+            file.write(b"ha")
+            raise KeyError
+        assert reader.read() == b"old"
+    assert bucket.get("f") == b"old"
+    assert (mnt / "f").read_bytes() == b"old"
+
+
+@claim("STAGED-12")
+@memory_only
+@pytest.mark.parametrize("writes_before", [True, False])
+def test_an_abort_beside_a_writer_loses_nothing_of_it(writes_before: bool, bucket: Bucket, mount: Mounter) -> None:
+    bucket.put("f", b"old object")
+    mnt = mount(writes="staged", on_error="abort")
+    with open(mnt / "f", "r+b", buffering=0) as other:
+        if writes_before:
+            other.write(b"OLD")
+        with pytest.raises(KeyError), open(mnt / "f", "r+b") as file:
+            file.seek(4)
+            file.write(b"OB")
+            raise KeyError
+        assert bucket.get("f") == b"old object"
+        if not writes_before:
+            other.write(b"OLD")
+    assert bucket.get("f") == (b"OLD OBject" if writes_before else b"OLD object")
+
+
+@claim("STAGED-11")
+@memory_only
+def test_an_abort_of_a_file_that_was_not_there(bucket: Bucket, mount: Mounter) -> None:
+    mnt = mount(writes="staged", on_error="abort")
+    with pytest.raises(KeyError), open(mnt / "f", "wb") as file:
+        file.write(b"half")
+        raise KeyError
+    assert not (mnt / "f").exists()
+    with pytest.raises(KeyError), open(mnt / "f", "wb") as file, open(mnt / "f", "ab") as other:
+        file.write(b"half")
+        file.flush()
+        raise KeyError
+    assert other.closed
+    assert bucket.keys() == []
+    assert not (mnt / "f").exists()
+
+
+@claim("STAGED-11")
+@memory_only
+def test_an_abort_drops_what_native_code_wrote(bucket: Bucket, mount: Mounter) -> None:
+    bucket.put("f", b"0123456789")
+    mnt = mount(writes="staged", on_error="abort")
+    with pytest.raises(KeyError), open(mnt / "f", "r+b") as file:
+        ctypes.CDLL(None).write(file.fileno(), b"native", 6)
+        raise KeyError
+    assert bucket.get("f") == b"0123456789"

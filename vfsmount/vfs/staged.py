@@ -62,6 +62,8 @@ class StagedNode:
         self._stamp: tuple[int, int] | None = None
         self.handles = 0
         """Open file descriptions, readers too; the file system counts them under its own lock."""
+        self._authors: set[object] = set()
+        """Handles with changes that the bucket does not have; this node itself, for native code's."""
 
     @property
     def size(self) -> int:
@@ -129,8 +131,9 @@ class StagedNode:
             return self._spool.descriptor
 
     def mark(self) -> None:
-        """Native code may have changed the spool."""
+        """Native code may have changed the spool, through whichever handle."""
         with self._lock:
+            self._authors.add(self)
             self._touch()
 
     def stamp(self) -> None:
@@ -162,6 +165,7 @@ class StagedNode:
                 raise self._failed(error) from error
             self._base = meta
             self._dirty = False
+            self._authors.clear()
             self._mtime_ns = meta.mtime_ns
         self._host.committed(self.path, meta)
 
@@ -176,6 +180,28 @@ class StagedNode:
         """The file is unlinked: open handles go on, and nothing is uploaded."""
         with self._lock:
             self._deleted = True
+
+    def changed_by(self, handle: StagedFile) -> None:
+        """What is here and not in the bucket is (also) this handle's."""
+        with self._lock:
+            self._authors.add(handle)
+
+    def abort(self, handle: StagedFile) -> None:
+        """Drop what ``handle`` changed since the last commit.
+
+        Changes of several handles lie in one place and cannot be told apart: where another open handle made some too,
+        all stay, and its close publishes them.
+        """
+        with self._lock:
+            self._authors.discard(handle)
+            if self.handles == 1:
+                self.forget()
+                return
+            if self._authors or self._deleted:
+                return
+            self._spool.truncate(0)
+            self._loaded = self._base is None or self._base.size == 0
+            self._dirty = False
 
     def move(self, path: str, display: str, base: ObjectMeta | None) -> None:
         """The file is renamed to where ``base`` was: what is here goes there."""
@@ -273,6 +299,7 @@ class StagedFile(OpenFile):
         if not self.writable:
             raise self.error(errno.EBADF)
         self.require_owner()
+        self.node.changed_by(self)
         return self.node.write(offset, data)
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
@@ -282,6 +309,7 @@ class StagedFile(OpenFile):
         self.require_owner()
         with self._position_lock:
             view = memoryview(data).cast("B")
+            self.node.changed_by(self)
             self._position = self.node.append(view)
             return len(view)
 
@@ -289,6 +317,7 @@ class StagedFile(OpenFile):
         if not self.writable:
             raise self.error(errno.EINVAL)
         self.require_owner()
+        self.node.changed_by(self)
         self.node.truncate(length)
 
     def utime(self, mtime_ns: int) -> None:
@@ -311,7 +340,7 @@ class StagedFile(OpenFile):
     def _finish(self, *, abort: bool) -> None:
         try:
             if abort and self.writable:
-                self.node.forget()
+                self.node.abort(self)
             elif self.writable:
                 self.node.fsync()
         finally:
