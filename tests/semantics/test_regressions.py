@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 from collections.abc import Callable
 
@@ -167,3 +168,20 @@ def test_regression_a_rename_and_removals_happen_in_some_order(bucket: Bucket, m
         )
         assert bucket.keys() == possible[tuple(outcomes)]
         bucket.delete("b")
+
+
+def test_regression_keys_below_a_staged_file_make_it_a_directory_to_readers(bucket: Bucket, mount: Mounter) -> None:
+    mnt = mount(writes="staged", metadata_ttl=0)
+    with open(mnt / "a", "wb") as file:
+        bucket.put("a//x", b"another client's")
+        assert os.listdir(mnt / "a") == []
+        with refused(errno.EISDIR, mnt / "a"):
+            open(mnt / "a", "rb")
+        fd = os.open(mnt / "a", os.O_RDONLY)
+        assert stat.S_ISDIR(os.fstat(fd).st_mode)
+        os.close(fd)
+        bucket.delete("a//x")
+        file.write(b"here")
+        file.flush()
+        assert (mnt / "a").read_bytes() == b"here"
+    assert bucket.get("a") == b"here"

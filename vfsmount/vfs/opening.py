@@ -93,13 +93,7 @@ class Opener:
             return DirectoryFile(display, flags, self._appearance.directory(path, made or None))
         readers = self._local.begin_read(path)
         if readers is None:
-            staged = self._local.join_staged(path)
-            if staged is not None:
-                return self._staged_file(display, flags, staged)
-            attr = self._lookup.attr(path, display)
-            if attr.is_dir:  # another client's keys below it win over what is written here
-                return DirectoryFile(display, flags, attr)
-            raise os_error(policy.IN_USE.number, display, hint=policy.IN_USE.hint)
+            return self._open_written(path, flags, display)
         try:
             handle = self._fetch_first(path, flags, display, readers)
         except BaseException:
@@ -108,6 +102,22 @@ class Opener:
         if handle.is_dir:
             self._local.end_read(path, readers)
         return handle
+
+    def _open_written(self, path: str, flags: int, display: str) -> OpenFile:
+        """A reader of a file that is open for change here; one LIST."""
+        staged = self._local.join_staged(path)
+        handle = None if staged is None else self._staged_file(display, flags, staged)
+        try:
+            attr = self._lookup.attr(path, display)
+            if attr.is_dir:  # another client's keys below it win over what is written here
+                return DirectoryFile(display, flags, attr)
+            if handle is None:
+                raise os_error(policy.IN_USE.number, display, hint=policy.IN_USE.hint)
+            opened, handle = handle, None
+            return opened
+        finally:
+            if handle is not None:
+                handle.close()
 
     def _fetch_first(self, path: str, flags: int, display: str, readers: Readers) -> OpenFile:
         """The first range is the metadata request; what may hide the file is asked beside it."""
