@@ -25,7 +25,7 @@ from vfsmount.config import CloudBucketMount
 from vfsmount.counters import By, Counters, Stats
 from vfsmount.errors import StoreError, from_store, os_error
 from vfsmount.real import passthrough as passthrough
-from vfsmount.shim.occupancy import Occupancy, OnLeak
+from vfsmount.shim.occupancy import Occupancy, OnLeak, is_strange_file
 from vfsmount.store.metered import MeteredStore
 from vfsmount.transfer.budget import Budget, default_limit
 from vfsmount.transfer.pool import ThreadPool
@@ -404,6 +404,8 @@ def _check_free(mounts: Mapping[str, CloudBucketMount]) -> None:
     for point in mounts:
         if point in taken:
             raise ValueError(f"mount point {point!r}: taken by a session that is active already")
+        if _process.table.find(point) is None and is_strange_file(point):
+            raise ValueError(f"mount point {point!r}: taken by a file on the disk; give a directory or a new path")
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -151,6 +151,16 @@ def test_markers_keep_directories(bucket: Bucket, mount: Mounter) -> None:
     assert bucket.keys() == []
 
 
+@claim("DIR-7")
+@memory_only
+def test_deleting_a_marker_is_a_deletion(bucket: Bucket, mount: Mounter) -> None:
+    mnt = mount(keep_dirs=True, allow_delete=False)
+    os.mkdir(mnt / "a")
+    with refused(errno.EPERM, mnt / "a"):
+        os.rmdir(mnt / "a")
+    assert bucket.keys() == ["a/"]
+
+
 @claim("DIR-8")
 def test_a_marker_alone_is_remote(bucket: Bucket, mount: Mounter) -> None:
     bucket.put("d/")

@@ -56,11 +56,15 @@ class TestLeaks:
                 assert Path(point).read_bytes() == MARK
         assert not os.path.lexists(point)
 
-    def test_a_file_that_is_somebody_elses_stays(self, store: MemoryStore, point: str) -> None:
-        Path(point).write_bytes(b"mine")
-        with start(point, store):
-            assert os.listdir(point) == []
-        assert Path(point).read_bytes() == b"mine"
+    @pytest.mark.parametrize("content", [b"mine", bytes(len(MARK))])
+    def test_a_file_that_is_somebody_elses_is_not_mounted_over(
+        self, store: MemoryStore, point: str, content: bytes
+    ) -> None:
+        Path(point).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{point}.*taken by a file"):
+            start(point, store)
+        assert not vfsmount.is_active()
+        assert Path(point).read_bytes() == content
 
     def test_no_directory_above(self, store: MemoryStore, tmp_path: Path) -> None:
         with start(f"{tmp_path}/no/such/parent", store):

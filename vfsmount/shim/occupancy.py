@@ -115,5 +115,23 @@ class Occupancy:
         return leaked
 
 
+def is_strange_file(point: str) -> bool:
+    """True where a file is at ``point`` that is no placeholder: mounted over, the user's own file would be out of
+    sight."""
+    try:
+        found = real.stat(point)
+        if not stat.S_ISREG(found.st_mode):
+            return not stat.S_ISDIR(found.st_mode)
+        if found.st_size not in (0, len(MARK)):  # 0: another process is about to write it
+            return True
+        descriptor = real.fd_open(point, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return real.fd_read(descriptor, len(MARK) + 1) not in (b"", MARK)
+    finally:
+        real.fd_close(descriptor)
+
+
 def _identity(found: os.stat_result) -> tuple[int, int]:
     return found.st_dev, found.st_ino

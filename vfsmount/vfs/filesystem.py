@@ -233,7 +233,9 @@ class Filesystem:
         """What is at ``path``, MISSING included; costs a look-up. Raises ENOTDIR and what the store answers."""
         try:
             attr = self._lookup.attr(path, display, fresh=fresh)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if error.__cause__ is not None:  # the bucket itself is missing
+                raise
             return Node.MISSING, None
         if attr.is_dir:
             return Node.DIRECTORY, attr

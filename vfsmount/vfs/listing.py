@@ -10,12 +10,12 @@ import errno
 import logging
 from typing import Final
 
-from vfsmount.errors import NotFound, StoreError, from_store, os_error
+from vfsmount.errors import NotFound, StoreError, os_error
 from vfsmount.model import Entry, ObjectMeta
 from vfsmount.store.protocol import ListObjects
 from vfsmount.vfs.attrs import Appearance
 from vfsmount.vfs.local import LocalState
-from vfsmount.vfs.lookup import Lookup
+from vfsmount.vfs.lookup import Lookup, failed
 from vfsmount.vfs.namespace import child_of, name_in, prefix_of
 
 log = logging.getLogger(__name__)
@@ -81,10 +81,10 @@ class Listing:
                 page = self._store.list_page(prefix, delimiter=True, token=token)
             except NotFound as error:
                 if error.code == "NoSuchBucket":
-                    raise from_store(error, display, hint="the bucket does not exist") from error
+                    raise failed(error, display) from error
                 return files, directories, found
             except StoreError as error:
-                raise from_store(error, display) from error
+                raise failed(error, display) from error
             found = found or bool(page.objects or page.prefixes)
             for meta in page.objects:
                 if meta.key == prefix:

@@ -28,6 +28,11 @@ class LookupStore(Head, ListObjects, Protocol):
     """The verbs a look-up needs."""
 
 
+def failed(error: StoreError, display: str) -> OSError:
+    """The OSError for a request that failed; ENOENT of a missing bucket is told from that of a missing file."""
+    return from_store(error, display, hint="the bucket does not exist" if error.code == "NoSuchBucket" else None)
+
+
 class Lookup:
     """Resolves mount-relative paths. Every method raises OSError with the display path it is given."""
 
@@ -148,7 +153,7 @@ class Lookup:
                     self.remember(path, self._appearance.directory(path), asked)
                     return
             except StoreError as error:
-                raise from_store(error, display) from error
+                raise failed(error, display) from error
         if not (attr or self.attr(path, display, fresh=True)).is_dir:
             raise os_error(errno.ENOTDIR, display)
 
@@ -157,8 +162,10 @@ class Lookup:
         prefix = prefix_of(self._key_prefix, path)
         try:
             page = self._store.list_page(prefix, delimiter=False, limit=1)
-        except NotFound:  # a store with real directories
-            return False
+        except NotFound as error:
+            if error.code == "NoSuchBucket":
+                raise
+            return False  # a store with real directories
         return bool(page.objects or page.prefixes)
 
     def check(self, path: str, display: str, *, missing: bool = False) -> None:
@@ -172,17 +179,17 @@ class Lookup:
         try:
             return answer.result()
         except StoreError as error:
-            raise from_store(error, display) from error
+            raise failed(error, display) from error
 
     def _head(self, path: str, display: str) -> ObjectMeta | None:
         try:
             return self._store.head(key_of(self._key_prefix, path))
         except NotFound as error:
             if error.code == "NoSuchBucket":
-                raise from_store(error, display, hint="the bucket does not exist") from error
+                raise failed(error, display) from error
             return None
         except StoreError as error:
-            raise from_store(error, display) from error
+            raise failed(error, display) from error
 
     def _written_here(self, path: str, display: str) -> Attr:
         if self.outcome(self._submit(lambda: self.has_keys_below(path)), display):

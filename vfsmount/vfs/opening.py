@@ -8,7 +8,7 @@ from typing import Final
 
 from vfsmount import real
 from vfsmount.clock import Clock
-from vfsmount.errors import NotFound, StoreError, from_store, os_error
+from vfsmount.errors import NotFound, StoreError, os_error
 from vfsmount.model import Attr, ObjectMeta
 from vfsmount.store.protocol import GetResult, PutAttributes, Store
 from vfsmount.transfer.budget import Budget
@@ -20,7 +20,7 @@ from vfsmount.transfer.window import FIRST_REQUEST
 from vfsmount.vfs import policy
 from vfsmount.vfs.attrs import Appearance, AttrCache
 from vfsmount.vfs.local import LocalState, Readers
-from vfsmount.vfs.lookup import Lookup
+from vfsmount.vfs.lookup import Lookup, failed
 from vfsmount.vfs.namespace import key_of, parent_of
 from vfsmount.vfs.openfile import DirectoryFile, OpenFile
 from vfsmount.vfs.options import FsOptions
@@ -141,7 +141,7 @@ class Opener:
         if failure is not None and not is_directory:
             if isinstance(failure, NotFound) and failure.code != "NoSuchBucket":
                 raise self._lookup.missing(path, display, asked)
-            raise from_store(failure, display) from failure
+            raise failed(failure, display) from failure
         meta = result.meta if result else None
         attr = self._lookup.settle(path, display, meta, asked, is_directory=is_directory)
         if result is None or is_directory:
@@ -165,7 +165,9 @@ class Opener:
             return self._node_to_replace(path, display)
         try:
             attr = self._lookup.attr(path, display, fresh=True)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if error.__cause__ is not None:  # the bucket itself is missing
+                raise
             if flags & os.O_CREAT:
                 self._lookup.require_directory(parent_of(path), display)
             return Node.MISSING, None

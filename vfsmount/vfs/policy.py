@@ -145,7 +145,7 @@ def rmdir_remote(options: FsOptions, *, marker: bool, others: bool) -> Refusal |
     """After: ``marker`` is the directory's own key, ``others`` are keys below it."""
     if others or (marker and not options.keep_dirs):
         return Refusal(errno.EPERM, "the directory exists by keys in the bucket; delete those")
-    return None
+    return NO_DELETE if marker and not options.allow_delete else None
 
 
 def unlink(node: Node, options: FsOptions) -> Refusal | None:
