@@ -31,6 +31,7 @@ getcwdb: Final = os.getcwdb
 chdir: Final = os.chdir
 stat: Final = os.stat
 lstat: Final = os.lstat
+statvfs: Final = os.statvfs
 fstat: Final = os.fstat
 access: Final = os.access
 listdir: Final = os.listdir

@@ -36,6 +36,7 @@ from vfsmount.vfs.options import FsOptions
 
 if TYPE_CHECKING:
     from vfsmount.children.planner import Planner
+    from vfsmount.hooks.arrival import Arrivals
     from vfsmount.shim.context import ShimContext
     from vfsmount.shim.install import Installation
     from vfsmount.store.options import StoreOptions
@@ -56,6 +57,7 @@ class _Shim:
     context: ShimContext
     installed: Installation
     children: Planner
+    hooks: Arrivals
 
     def show(self, mounts: Sequence[Mount]) -> None:
         """Let the patched names serve ``mounts`` and no others; with none, who still holds one meets the original."""
@@ -375,6 +377,7 @@ def _remount() -> None:
         _process.shim = _patch(mounts)
     elif _process.shim is not None:
         if not mounts:
+            _process.shim.hooks.undo()
             _process.shim.installed.undo()
         _process.shim.show(mounts)
         if not mounts:
@@ -386,6 +389,7 @@ def _remount() -> None:
 
 def _patch(mounts: Sequence[Mount]) -> _Shim:
     from vfsmount.children.planner import Planner
+    from vfsmount.hooks.arrival import Arrivals
     from vfsmount.shim.context import ShimContext
     from vfsmount.shim.cwd import VirtualCwd
     from vfsmount.shim.descriptors import FdTable
@@ -396,7 +400,9 @@ def _patch(mounts: Sequence[Mount]) -> _Shim:
     router = Router(table, cwd, fds)
     children = Planner(table, router, cwd, fds)
     context = ShimContext(table=table, router=router, cwd=cwd, fds=fds, children=children)
-    return _Shim(context, install(context), children)
+    shim = _Shim(context, install(context), children, Arrivals(router))
+    shim.hooks.start()
+    return shim
 
 
 def _check_free(mounts: Mapping[str, CloudBucketMount]) -> None:
@@ -406,6 +412,9 @@ def _check_free(mounts: Mapping[str, CloudBucketMount]) -> None:
             raise ValueError(f"mount point {point!r}: taken by a session that is active already")
         if _process.table.find(point) is None and is_strange_file(point):
             raise ValueError(f"mount point {point!r}: taken by a file on the disk; give a directory or a new path")
+        where = mounts[point].cache_dir
+        if any(where is not None and f"{where}/".startswith(f"{other}/") for other in [*mounts, *taken]):
+            raise ValueError(f"mount point {point!r}: cache_dir: {where!r} is on a mount; give a local directory")
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -460,6 +469,9 @@ def _fs_options(point: str, mount: CloudBucketMount) -> FsOptions:
         metadata_ttl=mount.metadata_ttl_seconds,
         negative_ttl=mount.negative_ttl_seconds,
         part_size=mount.part_size,
+        cache_dir=None if mount.cache_dir is None else os.fspath(mount.cache_dir),
+        cache_max_bytes=mount.cache_max_bytes,
+        endpoint=configuration.checks.redact(mount.bucket_endpoint_url or mount.provider or ""),
     )
 
 

@@ -10,8 +10,9 @@ from vfsmount import real
 from vfsmount.clock import Clock
 from vfsmount.errors import NotFound, StoreError, os_error
 from vfsmount.model import Attr, ObjectMeta
-from vfsmount.store.protocol import GetResult, PutAttributes, Store
+from vfsmount.store.protocol import GetRange, GetResult, PutAttributes, Store
 from vfsmount.transfer.budget import Budget
+from vfsmount.transfer.disk_cache import CachedRanges, DiskCache
 from vfsmount.transfer.pool import Submit
 from vfsmount.transfer.reader import Reader
 from vfsmount.transfer.spool import SpoolFile
@@ -47,6 +48,7 @@ class Opener:
         clock: Clock,
     ) -> None:
         self._store: Final = store
+        self._ranges: Final[GetRange] = _ranges(store, options)
         self._options: Final = options
         self._local: Final = local
         self._cache: Final = cache
@@ -128,7 +130,7 @@ class Opener:
         result: GetResult | None = None
         failure: StoreError | None = None
         try:
-            result = self._store.get_range(key_of(self._options.key_prefix, path), 0, FIRST_REQUEST)
+            result = self._ranges.get_range(key_of(self._options.key_prefix, path), 0, FIRST_REQUEST)
         except StoreError as error:
             failure = error
         if shadow is not None:
@@ -146,7 +148,7 @@ class Opener:
         attr = self._lookup.settle(path, display, meta, asked, is_directory=is_directory)
         if result is None or is_directory:
             return DirectoryFile(display, flags, attr)
-        reader = Reader(self._store, result.meta, submit=self._submit, budget=self._budget, first=result.data)
+        reader = Reader(self._ranges, result.meta, submit=self._submit, budget=self._budget, first=result.data)
         return ReadFile(display, flags, attr, reader, lambda: self._local.end_read(path, readers))
 
     # -- writing --
@@ -288,3 +290,10 @@ def content_type(path: str) -> str | None:
 
     with real.passthrough():
         return mimetypes.guess_type(path.rpartition("/")[2])[0]
+
+
+def _ranges(store: Store, options: FsOptions) -> GetRange:
+    if options.cache_dir is None:
+        return store
+    identity = f"{options.endpoint}\0{options.bucket}"
+    return CachedRanges(store, DiskCache(options.cache_dir, options.cache_max_bytes, identity))

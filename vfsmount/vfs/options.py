@@ -31,5 +31,10 @@ class FsOptions:
     """Seconds."""
     part_size: int = 8 << 20
     """Bytes."""
+    cache_dir: str | None = None
+    """Local directory for what was read."""
+    cache_max_bytes: int | None = None
+    endpoint: str = ""
+    """Which service; with the bucket's name it tells one bucket from another in a shared ``cache_dir``."""
     point: str = ""
     """Where it is mounted; ``st_dev`` is made of it too, as two mounts of one file system differ in it."""
