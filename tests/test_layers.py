@@ -63,6 +63,7 @@ _IO: Final = frozenset({"open", "open_code", "FileIO"})
 # Parts that are users of the patched names, or that hold the originals.
 USES_PATCHED_NAMES: Final[dict[str, str]] = {
     "real": "captures the originals",
+    "hooks": "gives libraries the file objects that a program's own open would give",
     "demo": "is a program like any user's: it wants the mount",
     "cli": "runs before and after the session, and its file commands want the mount",
     "testing": "is used from tests, on both sides of the mount",

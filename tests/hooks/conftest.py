@@ -1,0 +1,50 @@
+"""Modules here are collected where the libraries that they drive are installed: see the extra ``compat``."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.session.starting import untouched
+from vfsmount import CloudBucketMount
+from vfsmount.session import activate_stores
+from vfsmount.testing import CountingStore, MemoryStore
+
+NEEDED = {
+    "test_arrival.py": ("pyarrow", "h5py", "soundfile", "lxml", "polars", "safetensors"),
+    "test_arrow.py": ("pyarrow", "pandas"),
+    "test_files.py": ("numpy", "h5py", "soundfile", "lxml", "polars", "safetensors"),
+}
+MISSING = sorted({name for names in NEEDED.values() for name in names if importlib.util.find_spec(name) is None})
+collect_ignore = [module for module, names in NEEDED.items() if set(names) & set(MISSING)]
+
+
+def pytest_report_header() -> str | None:
+    """What is left out for want of a library."""
+    return f"tests/hooks: not installed, so left out: {', '.join(MISSING)}" if MISSING else None
+
+
+@pytest.fixture
+def store() -> CountingStore:
+    return CountingStore(MemoryStore())
+
+
+@pytest.fixture
+def point(tmp_path: Path, store: CountingStore) -> Iterator[str]:
+    """A mount whose session starts after the libraries were imported; nothing of it may be on the disk at the end."""
+    place = str(tmp_path / "bucket")
+    with activate_stores({place: (CloudBucketMount("memory"), store)}):
+        yield place
+    assert list(tmp_path.iterdir()) == []
+    untouched()
+
+
+@pytest.fixture
+def read_only(tmp_path: Path, point: str, store: CountingStore) -> Iterator[str]:
+    """The same bucket once more, mounted so that it cannot be written."""
+    place = str(tmp_path / "kept")
+    with activate_stores({place: (CloudBucketMount("memory", read_only=True), store)}):
+        yield place

@@ -1,0 +1,117 @@
+"""Notices the import of a library that has a hook.
+
+The finder answers for a handful of module names only, and lets the other finders find them. Third-party import hooks
+are not used: theirs stay in ``sys.meta_path`` for good and cost more to load than all of vfsmount.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, Final
+
+from vfsmount.hooks.hook import Hook, Seam
+from vfsmount.shim.route import Router
+
+_log: Final = logging.getLogger(__name__)
+
+_LIBRARIES: Final = {
+    "h5py._hl.files": "hdf5",
+    "lxml.etree": "xml",
+    "pandas.io.parquet": "tables",
+    "polars": "frames",
+    "pyarrow.csv": "arrow",
+    "pyarrow.feather": "arrow",
+    "pyarrow.fs": "arrow",
+    "pyarrow.json": "arrow",
+    "pyarrow.parquet.core": "arrow",
+    "safetensors.numpy": "tensors",
+    "soundfile": "sound",
+}
+"""Awaited module -> the module here that holds its hook under ``HOOKS``."""
+
+
+class Arrivals:
+    """A finder at the head of ``sys.meta_path``, from :meth:`start` to :meth:`undo`."""
+
+    def __init__(self, router: Router) -> None:
+        self._seam = Seam(router)
+        self._active = False
+
+    def start(self) -> None:
+        """Hook what is imported, and wait for the rest."""
+        self._active = True
+        sys.meta_path.insert(0, self)
+        for name in _LIBRARIES:
+            module = sys.modules.get(name)
+            if module is not None:
+                self._apply(module, name)
+        self._seam.settle()
+
+    def undo(self) -> None:
+        """Take the finder out and put every library back."""
+        self._active = False
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+        self._seam.undo()
+
+    def arrived(self, module: ModuleType, name: str) -> None:
+        """Apply the hook of the module, which has just been executed."""
+        if self._active:
+            self._apply(module, name)
+            self._seam.settle()
+
+    def _apply(self, module: ModuleType, name: str) -> None:
+        source = importlib.import_module(f"vfsmount.hooks.{_LIBRARIES[name]}")
+        hook: Hook = next(hook for hook in source.HOOKS if hook.module == name)
+        if hook.fits():
+            try:
+                hook.apply(self._seam, module)
+            except AttributeError as error:  # not made as the tested versions are: its native opens go on failing
+                _log.debug("%s: left alone: %s", name, error)
+        else:
+            _log.debug("%s: a version that no test ran with; its functions are left alone", name)
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+        """The other finders' answer, with a loader that tells of the module when it has run."""
+        if name not in _LIBRARIES:
+            return None
+        for finder in sys.meta_path:
+            if finder is self:
+                continue
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                if spec.loader is not None and hasattr(spec.loader, "exec_module"):
+                    spec.loader = _Telling(spec.loader, self)  # type: ignore[assignment]
+                return spec
+        return None
+
+
+class _Telling:
+    """Stands in for a loader until the module runs, which finds the real one in its ``__spec__``."""
+
+    def __init__(self, loader: Any, arrivals: Arrivals) -> None:
+        self._loader = loader
+        self._arrivals = arrivals
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        spec.loader = self._loader
+        try:
+            made: ModuleType | None = self._loader.create_module(spec)
+        finally:
+            spec.loader = self  # type: ignore[assignment]
+        return made
+
+    def exec_module(self, module: ModuleType) -> None:
+        spec = module.__spec__
+        assert spec is not None
+        spec.loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        self._arrivals.arrived(module, spec.name)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)

@@ -1,0 +1,186 @@
+"""pyarrow: a file system of its own kind for paths on a mount, so that Arrow reads the ranges it wants."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any, Final
+
+from vfsmount.hooks.hook import Function, Hook, Seam, writing
+
+
+def _file_systems(seam: Seam, module: ModuleType) -> None:
+    """The one function through which parquet, dataset and orc come from a path to a file system."""
+    mount = module.PyFileSystem(_handler(module))
+
+    def make(original: Function) -> Function:
+        def _resolve_filesystem_and_path(path: Any, filesystem: Any = None, **more: Any) -> Any:
+            local = filesystem is None or isinstance(filesystem, module.LocalFileSystem)
+            if local and seam.is_mounted(path):
+                return mount, os.path.abspath(os.fspath(path))
+            return original(path, filesystem, **more)
+
+        return _resolve_filesystem_and_path
+
+    seam.wrap(module, "_resolve_filesystem_and_path", make)
+
+
+def _parquet(seam: Seam, module: ModuleType) -> None:
+    def make(original: Function) -> Function:
+        def write_table(table: Any, where: Any, *args: Any, filesystem: Any = None, **more: Any) -> Any:
+            if filesystem is not None or not seam.is_mounted(where):
+                return original(table, where, *args, filesystem=filesystem, **more)
+            # A failure leaves the block, which uploads nothing; the original would remove the object that was there.
+            with writing(where) as file:
+                return original(table, file, *args, **more)
+
+        return write_table
+
+    seam.wrap(module, "write_table", make)
+
+
+def _reading(*names: str) -> Any:
+    """A hook for functions whose first argument is a path, or a file object, to read."""
+
+    def apply(seam: Seam, module: ModuleType) -> None:
+        def make(original: Function) -> Function:
+            def read(source: Any, *args: Any, **more: Any) -> Any:
+                if not seam.is_mounted(source):
+                    return original(source, *args, **more)
+                with open(source, "rb") as file:
+                    return original(file, *args, **more)
+
+            return read
+
+        for name in names:
+            seam.wrap(module, name, make)
+
+    return apply
+
+
+def _writing(name: str) -> Any:
+    """A hook for a function whose second argument is a path, or a file object, to write."""
+
+    def apply(seam: Seam, module: ModuleType) -> None:
+        def make(original: Function) -> Function:
+            def write(data: Any, target: Any, *args: Any, **more: Any) -> Any:
+                if not seam.is_mounted(target):
+                    return original(data, target, *args, **more)
+                with writing(target) as file:
+                    return original(data, file, *args, **more)
+
+            return write
+
+        seam.wrap(module, name, make)
+
+    return apply
+
+
+def _all(*parts: Any) -> Any:
+    def apply(seam: Seam, module: ModuleType) -> None:
+        for part in parts:
+            part(seam, module)
+
+    return apply
+
+
+def _handler(module: ModuleType) -> Any:
+    """An Arrow file system made of Python's own file functions."""
+    arrow = importlib.import_module("pyarrow")
+
+    class MountHandler(module.FileSystemHandler):  # type: ignore[misc,name-defined]
+        def get_type_name(self) -> str:
+            return "vfsmount"
+
+        def __eq__(self, other: object) -> bool:
+            return type(other) is type(self)
+
+        def __ne__(self, other: object) -> bool:
+            return not self == other
+
+        def __hash__(self) -> int:
+            return hash(type(self))
+
+        def normalize_path(self, path: str) -> str:
+            return path
+
+        def get_file_info(self, paths: Iterable[str]) -> list[Any]:
+            return [self._info(path) for path in paths]
+
+        def _info(self, path: str) -> Any:
+            try:
+                found = os.stat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return module.FileInfo(path, module.FileType.NotFound)
+            if os.path.isdir(path):
+                return module.FileInfo(path, module.FileType.Directory)
+            return module.FileInfo(path, module.FileType.File, size=found.st_size, mtime=found.st_mtime)
+
+        def get_file_info_selector(self, selector: Any) -> list[Any]:
+            if not os.path.isdir(selector.base_dir):
+                if selector.allow_not_found and not os.path.exists(selector.base_dir):
+                    return []
+                os.listdir(selector.base_dir)  # raises what is wrong
+            found = []
+            for base, directories, files in os.walk(selector.base_dir):
+                found += [self._info(f"{base}/{name}") for name in sorted([*directories, *files])]
+                if not selector.recursive:
+                    break
+            return found
+
+        def create_dir(self, path: str, recursive: bool) -> None:
+            if recursive:
+                os.makedirs(path, exist_ok=True)
+            elif not os.path.isdir(path):
+                os.mkdir(path)
+
+        def delete_dir(self, path: str) -> None:
+            shutil.rmtree(path)
+
+        def delete_dir_contents(self, path: str, missing_dir_ok: bool = False) -> None:
+            if missing_dir_ok and not os.path.exists(path):
+                return
+            for name in os.listdir(path):
+                inside = f"{path}/{name}"
+                if os.path.isdir(inside):
+                    shutil.rmtree(inside)
+                else:
+                    os.remove(inside)
+
+        def delete_root_dir_contents(self) -> None:
+            raise NotImplementedError("the root directory is not on a mount")
+
+        def delete_file(self, path: str) -> None:
+            os.remove(path)
+
+        def move(self, src: str, dest: str) -> None:
+            os.replace(src, dest)
+
+        def copy_file(self, src: str, dest: str) -> None:
+            shutil.copyfile(src, dest)
+
+        def open_input_stream(self, path: str) -> Any:
+            return arrow.PythonFile(open(path, "rb"), mode="r")
+
+        def open_input_file(self, path: str) -> Any:
+            return arrow.PythonFile(open(path, "rb"), mode="r")
+
+        def open_output_stream(self, path: str, metadata: Any) -> Any:
+            return arrow.PythonFile(open(path, "wb"), mode="w")
+
+        def open_append_stream(self, path: str, metadata: Any) -> Any:
+            return arrow.PythonFile(open(path, "ab"), mode="w")
+
+    return MountHandler()
+
+
+HOOKS: Final = (
+    Hook("pyarrow.fs", (26, 26), _file_systems),
+    Hook("pyarrow.parquet.core", (26, 26), _parquet),
+    Hook("pyarrow.csv", (26, 26), _all(_reading("read_csv"), _writing("write_csv"))),
+    Hook("pyarrow.json", (26, 26), _reading("read_json")),
+    Hook("pyarrow.feather", (26, 26), _all(_reading("read_table", "read_feather"), _writing("write_feather"))),
+)

@@ -1,0 +1,153 @@
+"""What one library's hook is, and what it does its work with."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import logging
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Final
+
+from vfsmount import real
+from vfsmount.shim.aliases import rebind
+from vfsmount.shim.patcher import MISSING, Ledger, disguise, lookup
+from vfsmount.shim.rawfile import raw_of
+from vfsmount.shim.route import Router
+from vfsmount.transfer.spool import scratch_directory
+
+_log: Final = logging.getLogger(__name__)
+
+Function = Callable[..., Any]
+
+_CHUNK: Final = 1 << 20
+"""Bytes copied at a time from the local disk to the upload."""
+
+
+@contextlib.contextmanager
+def writing(path: Any) -> Iterator[Any]:
+    """A new file for a library to write; where the block fails nothing of it is uploaded, whatever ``on_error`` says.
+
+    The caller never had the file, and what a library leaves after a failure is of no use.
+    """
+    file = open(path, "wb")
+    try:
+        yield file
+    except BaseException:
+        discard(file)
+        raise
+    file.close()
+
+
+def discard(file: Any) -> None:
+    """Close a file object of ours without uploading what was written to it."""
+    raw = raw_of(file)
+    if raw is not None and file.writable():
+        raw.abort()
+    with contextlib.suppress(OSError):  # what is still buffered goes nowhere, and the caller's exception says more
+        file.close()
+
+
+class Staged:
+    """A new file that a library writes in any order: on the local disk first, uploaded in one go by :meth:`close`.
+
+    The target is opened first, so that what the mount refuses is refused before anything is written. Raises: what
+    opening it raises.
+    """
+
+    def __init__(self, path: Any, mode: str) -> None:
+        self._target = open(path, mode)
+        with real.passthrough():
+            self.local = tempfile.TemporaryFile(prefix="vfsmount-", dir=scratch_directory())
+
+    def close(self) -> None:
+        """Upload what was written; a second call does nothing. Raises: what closing a written file raises."""
+        if self.local.closed:
+            return
+        try:
+            self.local.seek(0)
+            shutil.copyfileobj(self.local, self._target, _CHUNK)
+        except BaseException:
+            self.discard()
+            raise
+        self.local.close()
+        self._target.close()
+
+    def discard(self) -> None:
+        """Upload nothing."""
+        self.local.close()
+        discard(self._target)
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Applied to ``module`` as soon as that has been imported."""
+
+    module: str
+    majors: tuple[int, int]
+    """First and last major version of the library that the tests ran with; others are left alone."""
+    apply: Callable[[Seam, ModuleType], None]
+
+    def fits(self) -> bool:
+        """True for a library of a tested version."""
+        library = self.module.partition(".")[0]
+        version = getattr(sys.modules.get(library), "__version__", None)
+        if version is None:  # some set it after their submodules were imported
+            try:
+                version = importlib.metadata.version(library)
+            except importlib.metadata.PackageNotFoundError:
+                return False
+        major = str(version).partition(".")[0]
+        return major.isdecimal() and self.majors[0] <= int(major) <= self.majors[1]
+
+
+class Seam:
+    """Replaces functions and methods of libraries, and puts them back."""
+
+    __slots__ = ("_fresh", "_ledger", "_pairs", "_router")
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._ledger = Ledger()
+        self._fresh: list[tuple[object, object]] = []
+        self._pairs: list[tuple[object, object]] = []
+
+    def is_mounted(self, path: object) -> bool:
+        """True for a path on a mount; False for file objects, descriptors and everything else."""
+        try:
+            return self._router.route(path) is not None
+        except OSError:
+            return True  # `file/` below a mount: Python's open says what is wrong with it
+
+    def wrap(self, owner: ModuleType | type, name: str, make: Callable[[Function], Function]) -> None:
+        """Replace ``owner.name`` by ``make(original)``; :meth:`settle` does so where modules have captured it.
+
+        The replacements are plain functions with the original's name, so that they pickle by reference.
+        """
+        original = lookup(owner, name)
+        if original is MISSING or not callable(original):
+            _log.debug("%s.%s: no such function in this version; left out", owner.__name__, name)
+            return
+        function = make(original)
+        disguise(function, original)
+        self._ledger.patch(owner, name, function)
+        if not isinstance(owner, type):
+            self._fresh.append((original, function))
+
+    def settle(self) -> None:
+        """Rebind what captured the functions replaced since the last time: one search for all of them."""
+        fresh, self._fresh = self._fresh, []
+        if fresh:
+            self._pairs += fresh
+            rebind(fresh, self._ledger)
+
+    def undo(self) -> None:
+        """Put back what is still ours, also where it was captured meanwhile."""
+        self._ledger.undo()
+        pairs, self._pairs = self._pairs, []
+        if pairs:
+            rebind([(new, old) for old, new in pairs], Ledger())

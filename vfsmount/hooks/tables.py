@@ -1,0 +1,26 @@
+"""pandas: ``to_parquet``, which opens its target with Arrow's own file class; reading goes through pyarrow's hook."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, Final
+
+from vfsmount.hooks.hook import Function, Hook, Seam
+
+
+def _parquet(seam: Seam, module: ModuleType) -> None:
+    def make(original: Function) -> Function:
+        def _get_path_or_handle(path: Any, fs: Any, *args: Any, **more: Any) -> Any:
+            mode = more.get("mode", args[1] if len(args) > 1 else "rb")
+            is_dir = more.get("is_dir", args[2] if len(args) > 2 else False)
+            if fs is None and "w" in mode and not is_dir and seam.is_mounted(path):
+                handles = module.get_handle(path, mode, is_text=False)
+                return handles.handle, handles, None
+            return original(path, fs, *args, **more)
+
+        return _get_path_or_handle
+
+    seam.wrap(module, "_get_path_or_handle", make)
+
+
+HOOKS: Final = (Hook("pandas.io.parquet", (3, 3), _parquet),)
