@@ -1,8 +1,9 @@
 """What was read, kept in a local directory: shared by handles, by processes, and by one run with the next.
 
 Blocks of one version of one object, each in a file of its own that carries a checksum. A block appears whole, by a
-rename, or not at all; one that is damaged counts as missing and is removed. No lock is held, in the process or between
-processes: two that keep the same block write the same bytes. Trouble with the disk never fails a read; keeping stops.
+rename, or not at all; one that is damaged counts as missing and is removed. No lock is held over any of it, in the
+process or between processes: two that keep the same block write the same bytes. Trouble with the disk
+never fails a read; keeping stops.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import logging
 import os
 import stat
 import struct
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -63,6 +65,8 @@ class DiskCache:
         self._total: int | None = None
         """Bytes kept, as far as this process knows; None: not looked yet."""
         self._keeping = True
+        self._pid = real.getpid()
+        self._lock = threading.Lock()
 
     def block(self, key: str, etag: str, number: int) -> tuple[bytes, int] | None:
         """The block's bytes and the size of its object; None where it is not here."""
@@ -92,7 +96,7 @@ class DiskCache:
             self._write(path, data, size)
         except OSError as error:
             if error.errno == errno.ENOSPC:  # later there may be room again
-                self._total = None
+                self._set_total(None)
                 return
             self._keeping = False
             log.warning("nothing more is kept in %s: %s", self._folder, error)
@@ -133,25 +137,40 @@ class DiskCache:
         """Remove the blocks that were not used for longest, where one more would be too much."""
         if self._max_bytes is not None and size > self._max_bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._folder)
-        if self._total is None:
-            self._total = sum(found.size for found in self._blocks())
+        total = self._total
+        if total is None:
+            total = sum(found.size for found in self._blocks())
+            self._set_total(total)
         room = self._free_bytes()
-        over = 0 if self._max_bytes is None else self._total + size - self._max_bytes
+        over = 0 if self._max_bytes is None else total + size - self._max_bytes
         if over > 0 or room < size:
             blocks = sorted(self._blocks())
-            self._total = sum(found.size for found in blocks)
-            target = self._total + min(0, room - size)
+            total = sum(found.size for found in blocks)
+            target = total + min(0, room - size)
             if self._max_bytes is not None:
                 target = min(target, int(self._max_bytes * KEPT) - size)
             for found in blocks:
-                if self._total <= target:
+                if total <= target:
                     break
                 with contextlib.suppress(OSError):
                     real.unlink(found.path)
-                self._total -= found.size
-            if self._total > max(target, 0) or self._free_bytes() < size:
+                total -= found.size
+            self._set_total(total)
+            if total > max(target, 0) or self._free_bytes() < size:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._folder)
-        self._total += size
+        with self._count():
+            if self._total is not None:
+                self._total += size
+
+    def _set_total(self, total: int | None) -> None:
+        with self._count():
+            self._total = total
+
+    def _count(self) -> threading.Lock:
+        """Held for arithmetic alone; another one in a forked child, where this may be held by a thread not there."""
+        if self._pid != real.getpid():
+            self._lock, self._pid = threading.Lock(), real.getpid()
+        return self._lock
 
     def _free_bytes(self) -> int:
         """Bytes that may still be used on the disk."""
