@@ -65,7 +65,8 @@ $(VENV)/.demo: $(VENV)/.python setup.cfg pyproject.toml
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.python setup.cfg pyproject.toml tox.ini
-	$(BIN)/python -m pip install -q -e '.[test]' 'tox>=4.11'
+	@# The libraries that open files natively are tested on this Python; tox's environments do without them.
+	$(BIN)/python -m pip install -q -e '.[test,compat]' 'tox>=4.11'
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test

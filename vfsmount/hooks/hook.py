@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import logging
 import shutil
 import sys
@@ -97,6 +96,8 @@ class Hook:
         library = self.module.partition(".")[0]
         version = getattr(sys.modules.get(library), "__version__", None)
         if version is None:  # some set it after their submodules were imported
+            import importlib.metadata  # loads half of the mail package, which most activations never need
+
             try:
                 version = importlib.metadata.version(library)
             except importlib.metadata.PackageNotFoundError:
