@@ -7,7 +7,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from types import FrameType
 from typing import Final, Literal
@@ -70,11 +70,25 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadStats:
+    """What was done to spare requests for file content, or to speed them up, for all mounts together."""
+
+    hits: int = 0
+    """Ranges that needed no request."""
+    misses: int = 0
+    bytes: int = 0
+    """That came from memory."""
+    raced: int = 0
+    """Requests that stalled and got a twin."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stats(Mapping[str, Usage]):
     """Usage by kind, mount or caller; ``total`` is their sum."""
 
     groups: dict[str, Usage]
     total: Usage = field(default_factory=Usage)
+    reading: ReadStats = field(default_factory=ReadStats)
 
     def __getitem__(self, name: str) -> Usage:
         return self.groups[name]
@@ -86,12 +100,44 @@ class Stats(Mapping[str, Usage]):
         return len(self.groups)
 
 
+class ReadUse:
+    """Counts :class:`ReadStats`; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stats = ReadStats()
+
+    def hit(self, size: int) -> None:
+        """``size`` bytes needed no request."""
+        with self._lock:
+            self._stats = replace(self._stats, hits=self._stats.hits + 1, bytes=self._stats.bytes + size)
+
+    def miss(self) -> None:
+        """A request had to be made."""
+        with self._lock:
+            self._stats = replace(self._stats, misses=self._stats.misses + 1)
+
+    def raced(self) -> None:
+        """A request stalled and got a twin."""
+        with self._lock:
+            self._stats = replace(self._stats, raced=self._stats.raced + 1)
+
+    def snapshot(self) -> ReadStats:
+        """Everything so far."""
+        return self._stats
+
+    def renew_lock(self) -> None:
+        """In a forked child: the lock may be held by a thread that is not here."""
+        self._lock = threading.Lock()
+
+
 class Counters:
     """Counts of one session; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rows: defaultdict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        self.reading: Final = ReadUse()
 
     def add(self, kind: Kind, mount: str, *, received: int = 0, sent: int = 0, failed: bool = False) -> None:
         """Count one request of the calling code."""
@@ -117,11 +163,12 @@ class Counters:
             usage = Usage(requests, received, sent, failed, requests * PRICE[key[0]])
             groups[key[column]] += usage
             total += usage
-        return Stats(dict(sorted(groups.items())), total)
+        return Stats(dict(sorted(groups.items())), total, self.reading.snapshot())
 
     def renew_lock(self) -> None:
-        """In a forked child: the lock may be held by a thread that is not here."""
+        """In a forked child: the locks may be held by threads that are not here."""
         self._lock = threading.Lock()
+        self.reading.renew_lock()
 
 
 def call_site() -> str:

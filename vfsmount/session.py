@@ -28,6 +28,7 @@ from vfsmount.real import passthrough as passthrough
 from vfsmount.shim.occupancy import Occupancy, OnLeak, is_strange_file
 from vfsmount.store.metered import MeteredStore
 from vfsmount.transfer.budget import Budget, default_limit
+from vfsmount.transfer.chunkcache import ChunkCache
 from vfsmount.transfer.pool import ThreadPool
 from vfsmount.transfer.spool import scratch_directory
 from vfsmount.vfs.filesystem import Filesystem
@@ -100,6 +101,7 @@ class Session:
         self._pool = ThreadPool()
         self._budget = Budget(default_limit() if memory_limit is None else memory_limit)
         self._counters = Counters()
+        self._chunks = ChunkCache(self._budget, self._counters.reading)
         self._occupancy = Occupancy()
         self._mounts = tuple(Mount(point, self._filesystem(point, mounts[point], stores[point])) for point in mounts)
         self._table = MountTable(self._mounts)
@@ -113,6 +115,7 @@ class Session:
             submit=self._pool.submit,
             budget=self._budget,
             clock=self._clock,
+            chunks=None if mount.is_fsspec else self._chunks,  # its ETags may be made of time and size
         )
 
     @property
@@ -184,8 +187,7 @@ class Session:
 
     def _has(self, path: str) -> bool:
         """True where ``path`` is on one of these mounts, and not on another session's nested in it."""
-        found = _process.table.find(path)
-        return found is not None and found[0] in self._mounts
+        return (found := _process.table.find(path)) is not None and found[0] in self._mounts
 
     def _after_fork(self) -> None:
         self._budget.after_fork()
@@ -218,8 +220,7 @@ class Session:
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "active"
-        return f"<vfsmount.Session {', '.join(self.mount_points)}: {state}>"
+        return f"<vfsmount.Session {', '.join(self.mount_points)}: {'closed' if self._closed else 'active'}>"
 
 
 _process: Final = _Process()

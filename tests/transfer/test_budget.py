@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import gc
 from pathlib import Path
 
 import pytest
@@ -27,30 +27,61 @@ def test_reserve_goes_over_the_limit() -> None:
     assert not budget.try_reserve(0)
 
 
-def test_wait_reserve_waits_until_enough_came_back() -> None:
+def test_the_high_water_mark() -> None:
     budget = Budget(10)
-    budget.reserve(8)
-    got = threading.Event()
-
-    def wait() -> None:
-        budget.wait_reserve(5)
-        got.set()
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    assert not got.wait(0.02)
-    budget.release(1)
-    assert not got.wait(0.02)
-    budget.release(2)
-    assert got.wait(5)
-    thread.join()
-    assert budget.used == 10
+    budget.reserve(4)
+    budget.reserve(5)
+    budget.release(8)
+    assert (budget.used, budget.peak) == (1, 9)
 
 
-def test_more_than_the_whole_limit_is_given_to_the_only_one() -> None:
+def test_what_is_only_kept_in_case_makes_room() -> None:
     budget = Budget(10)
-    budget.wait_reserve(50)
-    assert budget.used == 50
+    kept = [budget.charge(4), budget.charge(4)]
+    asked: list[int] = []
+
+    def reclaim(size: int) -> None:
+        asked.append(size)
+        charge = kept.pop()
+        assert charge is not None
+        charge.release()
+
+    budget.reclaim_by(reclaim)
+    assert budget.try_reserve(3)
+    assert asked == [1]
+    assert budget.used == 7
+    assert budget.peak <= 10
+
+
+def test_a_charge_is_given_back_by_the_last_holder() -> None:
+    budget = Budget(10)
+    charge = budget.charge(6)
+    assert charge is not None
+    assert budget.charge(6) is None
+    assert charge.share()
+    charge.release()
+    assert budget.used == 6
+    charge.release()
+    assert budget.used == 0
+    assert not charge.share()
+
+
+def test_a_charge_that_is_forgotten_is_given_back() -> None:
+    budget = Budget(10)
+    charge = budget.charge(6)
+    del charge
+    gc.collect()
+    assert budget.used == 0
+
+
+def test_a_charge_of_the_parent_is_not_the_childs_to_give_back() -> None:
+    budget = Budget(10)
+    charge = budget.charge(6)
+    assert charge is not None
+    budget.after_fork()
+    budget.reserve(5)
+    charge.release()
+    assert budget.used == 5
 
 
 def test_a_forked_child_starts_over() -> None:
@@ -77,6 +108,34 @@ def test_the_default_is_a_quarter_of_the_container(
 ) -> None:
     file = tmp_path / "memory.max"
     file.write_text(text)
-    monkeypatch.setattr(module, "_CGROUP_FILES", (str(tmp_path / "absent"), str(file)))
+    monkeypatch.setattr(module, "_CGROUPS", str(tmp_path))
+    monkeypatch.setattr(module, "_OWN_CGROUPS", str(tmp_path / "absent"))
     assert container_memory() == memory
     assert default_limit() == limit
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "memory"),
+    [
+        ("0::/pod/box\n", {"pod/memory.max": "800", "pod/box/memory.max": "900", "memory.max": "max"}, 800),
+        ("0::/\n", {"memory.max": "700"}, 700),
+        ("0::/another/place\n", {"memory.max": "600"}, 600),
+        (
+            "9:name=systemd:/x\n4:cpu,memory:/pod/box\n0::/x\n",
+            {"memory/pod/box/memory.limit_in_bytes": "500", "memory/memory.limit_in_bytes": "9223372036854771712"},
+            500,
+        ),
+        ("0::/pod\n", {}, None),
+    ],
+    ids=["version 2, group above", "namespace", "namespace of another", "version 1", "none"],
+)
+def test_the_smallest_of_the_groups_counts(
+    own: str, files: dict[str, str], memory: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own").write_text(own)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    monkeypatch.setattr(module, "_CGROUPS", str(tmp_path))
+    monkeypatch.setattr(module, "_OWN_CGROUPS", str(tmp_path / "own"))
+    assert container_memory() == memory

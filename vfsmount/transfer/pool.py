@@ -18,7 +18,7 @@ from vfsmount.counters import call_site, on_behalf_of
 
 T = TypeVar("T")
 
-DEFAULT_THREADS: Final = 32
+DEFAULT_THREADS: Final = 48
 """Enough for two files read at full width and the look-ups beside them; an idle thread costs a stack."""
 
 

@@ -2,39 +2,86 @@
 
 from __future__ import annotations
 
-import contextlib
+import io
 import threading
 from collections import deque
-from concurrent.futures import Future
-from dataclasses import dataclass
+from typing import Final
 
 from vfsmount import real
-from vfsmount.errors import Corrupt, PreconditionFailed
+from vfsmount.clock import SystemClock
+from vfsmount.errors import Corrupt, StoreError
 from vfsmount.model import ObjectMeta
-from vfsmount.store.protocol import GetRange, GetResult
+from vfsmount.store.protocol import GetRange
 from vfsmount.transfer.budget import Budget
+from vfsmount.transfer.chunk import Chunk, Data, Means, Source
+from vfsmount.transfer.filling import fill
 from vfsmount.transfer.pool import Submit
-from vfsmount.transfer.window import FIRST_REQUEST, GROWTH, WIDTH, Range, Window, split
+from vfsmount.transfer.racing import Racing
+from vfsmount.transfer.window import SECOND_REQUEST, Pace, Range, Window
+
+SCANS: Final = 8
+"""Cursors kept that read in sequence: columns of a table, say, or threads that each take a share of a file."""
+
+GLANCES: Final = 16
+"""Cursors kept that have read once; one that goes on becomes a scan."""
+
+GLANCED: Final = 4 << 20
+"""Bytes that those may hold on to together."""
 
 
-@dataclass(slots=True)
-class Chunk:
-    """A range that is here or on its way."""
+class Cursor:
+    """One reader in sequence: what is here or on its way, without a gap, for its position and beyond."""
 
-    start: int
-    end: int
-    future: Future[bytes | memoryview]
-    charged: int
-    """Bytes to give back to the budget."""
-    waiting: int = 0
-    """Threads that wait for it; it is not cancelled under them."""
+    __slots__ = ("aside", "chunks", "position", "scans", "window")
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.chunks: deque[Chunk] = deque()
+        self.scans = False
+        self.position = 0
+        """Where the reader in sequence stands."""
+        self.aside = -1
+        """Where the last read ended that jumped within what is requested: a reader that goes on there has moved."""
+
+    def follows(self, offset: int) -> bool:
+        """True where ``offset`` is where the reader stands."""
+        stands = offset in (self.position, self.aside) and self.index(offset) is not None  # it may have gone by
+        return stands or offset == self.window.next
+
+    def index(self, offset: int) -> int | None:
+        """Which chunk has the byte."""
+        if self.chunks and self.chunks[0].start <= offset < self.chunks[-1].end:
+            for index, chunk in enumerate(self.chunks):
+                if offset < chunk.end:
+                    return index
+        return None
+
+    def pass_by(self, index: int) -> int:
+        """The reader came to chunk ``index``: let go of those before but the last, for a step back; returns bytes."""
+        passed = 0
+        for _ in range(index - 1):
+            chunk = self.chunks.popleft()
+            passed += chunk.size
+            chunk.drop()
+        return passed
+
+    def drop(self) -> None:
+        """Let go of everything."""
+        while self.chunks:
+            self.chunks.popleft().drop()
+
+    @property
+    def bytes(self) -> int:
+        """Held."""
+        return sum(chunk.size for chunk in self.chunks)
 
 
 class Reader:
     """Random and sequential reads of ``meta``'s object, pinned to its ETag; safe in many threads.
 
-    One cursor is kept. A read at its position or within what is already requested is served from there; any other
-    read starts the cursor again with a small request. Raises what ``get_range`` raises.
+    Several cursors are kept. A read where one of them stands, or within what it has requested, is served from there
+    (and waits, if need be); any other read begins a new one with a small request, and leaves the others alone.
+    Raises StoreError.
     """
 
     def __init__(
@@ -44,180 +91,233 @@ class Reader:
         *,
         submit: Submit,
         budget: Budget,
-        first: bytes | memoryview = b"",
+        first: Data = b"",
+        means: Means | None = None,
     ) -> None:
-        self.meta = meta
-        self._store = store
-        self._submit = submit
-        self._budget = budget
+        """``means``: what the readers of one mount share; without it there is no cache."""
+        self.meta: Final = meta
+        means = means or Means(store, submit, budget, Racing(), SystemClock())
+        self._pace: Final = Pace()
+        self._now: Final = means.clock.monotonic
+        self._source: Final = Source(means, meta, self._pace)
         self._pid = real.getpid()
         self._lock = threading.Lock()
-        self._window = Window(meta.size)
-        self._chunks: deque[Chunk] = deque()
+        self._cursors: list[Cursor] = []
+        """The most recently used last."""
         self._closed = False
         if first:
-            self._window.next = len(first)
-            self._window.request = FIRST_REQUEST * GROWTH
-            ready: Future[bytes | memoryview] = Future()
-            ready.set_result(first)
-            self._budget.reserve(len(first))
-            self._chunks.append(Chunk(0, len(first), ready, len(first)))
+            cursor = self._new_cursor()
+            cursor.chunks.append(self._source.known(first))
+            cursor.window.next = len(first)
+            cursor.window.request = SECOND_REQUEST
 
     def read_into(self, offset: int, out: memoryview, *, whole: bool = False) -> int:
-        """Fill ``out`` from ``offset`` with at least one byte, or 0 at the end; may return fewer than asked for.
+        """Fill ``out`` from ``offset`` with at least one byte, or 0 at the end.
 
-        ``whole``: the caller will come back until ``out`` is full, so all of it is requested at once.
+        It may return fewer than asked for while it is not clear whether the caller wants more, and those are not here
+        yet. ``whole``: it does want more, so all of it is requested at once and waited for.
         """
-        if offset >= self.meta.size or not out:
-            return 0
-        chunk = self._chunk_at(offset, len(out), whole=whole)
-        try:
-            data = self._await(chunk)
-        finally:
-            with self._lock:
-                chunk.waiting -= 1
-        skip = offset - chunk.start
-        count = min(len(out), len(data) - skip)
-        out[:count] = memoryview(data)[skip : skip + count]
-        return count
+        size = min(len(out), self.meta.size - offset)
+        done = 0
+        while done < size:
+            chunk = self._chunk_at(offset + done, size - done, whole=whole, idle=not done)
+            if chunk is None:
+                break
+            try:
+                data = self._await(chunk)
+            except StoreError:
+                if done and not whole:
+                    break  # the next call meets it again, if it is there to stay
+                raise
+            finally:
+                with self._lock:
+                    chunk.leave()
+            skip = offset + done - chunk.start
+            count = min(size - done, len(data) - skip)
+            out[done : done + count] = memoryview(data)[skip : skip + count]
+            done += count
+        return max(done, 0)
 
     def read_range(self, start: int, end: int) -> bytes:
-        """Exactly ``[start, end)``, cut at the end of the object, fetched at full width when it is large."""
+        """Exactly ``[start, end)``, cut at the end of the object, fetched at full width when it is large.
+
+        The bytes are copied once, into what is returned, as they come.
+        """
         end = min(end, self.meta.size)
         if start >= end:
             return b""
-        pieces: list[bytes | memoryview] = []
-        self._renew_after_fork()
-        with self._lock:
-            for chunk in self._chunks:
-                if chunk.start <= start < chunk.end and chunk.future.done() and not chunk.future.exception():
-                    pieces.append(memoryview(chunk.future.result())[start - chunk.start : end - chunk.start])
-                    start += len(pieces[-1])
-        ranges = split(start, end)
-        if not ranges:
-            return b"".join(pieces)
-        if len(ranges) == 1:
-            return b"".join([*pieces, _Fetch(self._store, self.meta, ranges[0])()])
-        waiting: deque[Future[bytes | memoryview]] = deque()
-        try:
-            for part in ranges:  # a look-up of another thread does not queue behind a thousand parts
-                if len(waiting) >= WIDTH:
-                    pieces.append(waiting.popleft().result())
-                waiting.append(self._submit(_Fetch(self._store, self.meta, part)))
-            pieces.extend(future.result() for future in waiting)
-        except BaseException:
-            for future in waiting:
-                future.cancel()
-            raise
-        return b"".join(pieces)
+        held = self._held(start, end)
+        if len(held) == 1 and held[0].end >= end and held[0].future.done():
+            try:
+                data = self._await(held[0])
+            finally:
+                self._leave(held)
+            skip = start - held[0].start
+            if isinstance(data, bytes) and not skip and len(data) == end:
+                return data
+            return bytes(memoryview(data)[skip : end - held[0].start])
+        # The only way in Python to fill a bytes object that exists: BytesIO lends the one it is given, if nobody else
+        # has it, and gives it back. Source: Modules/_io/bytesio.c.
+        stream = io.BytesIO(bytes(end - start))
+        with stream.getbuffer() as out:
+            try:
+                fill(self._source, start, end, out, held)
+            finally:
+                self._leave(held)
+        return stream.getvalue()
 
     def close(self) -> None:
         """Forget what was fetched and what is on its way. May be called again."""
         self._renew_after_fork()
         with self._lock:
             self._closed = True
-            self._drop(len(self._chunks))
+            cursors, self._cursors = self._cursors, []
+            for cursor in cursors:
+                cursor.drop()
 
-    def _await(self, chunk: Chunk) -> bytes | memoryview:
+    # -- everything at once --
+
+    def _held(self, start: int, end: int) -> list[Chunk]:
+        """What some cursor has or has requested from ``start`` on."""
+        self._renew_after_fork()
+        held: list[Chunk] = []
+        with self._lock:
+            self._check_open()
+            for cursor in self._cursors:
+                index = cursor.index(start)
+                if index is not None:
+                    held = [
+                        chunk for number, chunk in enumerate(cursor.chunks) if number >= index and chunk.start < end
+                    ]
+                    break
+            for chunk in held:
+                chunk.enter()
+        return held
+
+    def _leave(self, chunks: list[Chunk]) -> None:
+        with self._lock:
+            for chunk in chunks:
+                chunk.leave()
+
+    # -- in sequence and at random --
+
+    def _await(self, chunk: Chunk) -> Data:
         try:
-            return chunk.future.result()
+            return self._source.wait(chunk)
         except BaseException:
             with self._lock:  # the next read asks again rather than meeting the same failure
-                if chunk in self._chunks:
-                    self._drop(len(self._chunks))
-                    self._window.restart(chunk.start, 1)
-                    self._window.next = chunk.start
+                for cursor in self._cursors:
+                    if chunk in cursor.chunks:
+                        self._cursors.remove(cursor)
+                        cursor.drop()
+                        break
             raise
 
     def _renew_after_fork(self) -> None:
         """In a forked child: the parent's requests never arrive, and what its threads hold locked stays so."""
         if self._pid != real.getpid():
             self._lock = threading.Lock()
-            self._chunks = deque()  # the budget has started over too
+            self._cursors = []  # the budget has started over too
+            self._source.after_fork()
             self._pid = real.getpid()
 
-    def _chunk_at(self, offset: int, wanted: int, *, whole: bool) -> Chunk:
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Corrupt("read after close", key=self.meta.key)
+
+    def _chunk_at(self, offset: int, wanted: int, *, whole: bool, idle: bool) -> Chunk | None:
+        """The chunk with the byte at ``offset``, entered. None, unless ``idle``, where it is neither here nor surely
+        wanted.
+        """
         self._renew_after_fork()
         with self._lock:
-            if self._closed:
-                raise Corrupt("read after close", key=self.meta.key)
-            for index, chunk in enumerate(self._chunks):
-                if chunk.start <= offset < chunk.end:
-                    if index:
-                        self._window.advance(offset)
-                        self._drop(index)
-                    elif chunk.start == 0 and chunk.end == self._window.next <= offset + wanted:
-                        self._window.advance(offset)  # read from its beginning to the end of what is here: a scan
-                    break
-            else:
-                if self._chunks and offset == self._chunks[-1].end == self._window.next:
-                    self._window.advance(offset)
-                    self._drop(len(self._chunks))
-                    self._start(self._take_next(max(wanted, 1)), must=True)
-                else:
-                    self._drop(len(self._chunks))
-                    self._start(self._window.restart(offset, wanted, whole=whole), must=True)
-            for part in self._window.wanted(offset):
-                if not self._start(part, must=False):
-                    self._window.next = part.start
-                    break
-            chunk = self._chunks[0]
-            chunk.waiting += 1
+            self._check_open()
+            cursor = self._cursor_at(offset)
+            if not idle and not whole:
+                if cursor is None:
+                    return None
+                index = cursor.index(offset)
+                sure = cursor.window.next - cursor.window.origin > SECOND_REQUEST
+                if not sure and (index is None or not cursor.chunks[index].future.done()):
+                    return None
+            if cursor is None:
+                cursor = self._new_cursor()
+                first = self._source.start(cursor.window.restart(offset, wanted, whole=whole), must=True)
+                assert first is not None
+                cursor.chunks.append(first)
+                cursor.window.begin(first.end)
+            return self._advance(cursor, offset, wanted, whole=whole)
+
+    def _advance(self, cursor: Cursor, offset: int, wanted: int, *, whole: bool) -> Chunk:
+        window = cursor.window
+        index = cursor.index(offset)
+        if index is not None and index > 1 and not cursor.follows(offset):
+            chunk = cursor.chunks[index]
+            chunk.enter()
+            cursor.aside = min(offset + wanted, chunk.end)
             return chunk
+        if index is None:
+            window.demand(wanted)
+            part = window.upcoming(offset + 1)
+            assert part is not None
+            self._add(cursor, part, must=True)
+            index = len(cursor.chunks) - 1
+            cursor.scans = True
+        if index > 0:
+            passed = cursor.pass_by(index)
+            index = min(index, 1)
+            if passed:
+                self._pace.consumed(passed, self._now())
+        chunk = cursor.chunks[index]
+        chunk.enter()
+        cursor.position = min(offset + wanted, chunk.end)
+        limit = offset + window.ahead(offset, wanted, whole=whole)
+        while (part := window.upcoming(limit, exact=offset == window.origin)) is not None:
+            if not self._add(cursor, part, must=False):
+                break
+        cursor.scans = cursor.scans or offset != window.origin
+        self._limit(cursor)
+        return chunk
 
-    def _take_next(self, wanted: int) -> Range:
-        window = self._window
-        start = window.next
-        window.next = min(start + max(window.request, min(wanted, window.part)), window.size)
-        window.request = min(window.request * GROWTH, window.part)
-        return Range(start, window.next)
-
-    def _start(self, part: Range, *, must: bool) -> bool:
-        size = part.end - part.start
-        if must:
-            self._budget.reserve(size)
-        elif not self._budget.try_reserve(size):
+    def _add(self, cursor: Cursor, part: Range, *, must: bool) -> bool:
+        chunk = self._source.start(part, must=must)
+        if chunk is None:
             return False
-        future = self._submit(_Fetch(self._store, self.meta, part))
-        self._chunks.append(Chunk(part.start, part.end, future, size))
+        cursor.chunks.append(chunk)
+        cursor.window.accept(chunk.end)
         return True
 
-    def _drop(self, count: int) -> None:
-        for _ in range(count):
-            chunk = self._chunks.popleft()
-            if not chunk.waiting:
-                chunk.future.cancel()
-            self._budget.release(chunk.charged)
+    def _cursor_at(self, offset: int) -> Cursor | None:
+        found = None
+        for cursor in reversed(self._cursors):
+            if cursor.follows(offset):
+                found = cursor
+                break
+            if found is None and cursor.index(offset) is not None:
+                found = cursor
+        if found is not None:
+            self._cursors.remove(found)
+            self._cursors.append(found)
+        return found
 
-    def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):
-            for chunk in self._chunks:
-                self._budget.release(chunk.charged)
-            self._chunks.clear()
+    def _new_cursor(self) -> Cursor:
+        cursor = Cursor(Window(self.meta.size, pace=self._pace))
+        self._cursors.append(cursor)
+        return cursor
 
-
-@dataclass(frozen=True, slots=True)
-class _Fetch:
-    store: GetRange
-    meta: ObjectMeta
-    part: Range
-
-    def __call__(self) -> bytes | memoryview:
-        """One ranged GET under If-Match."""
-        result: GetResult = self.store.get_range(self.meta.key, self.part.start, self.part.end, if_match=self.meta.etag)
-        if len(result.data) != self.part.end - self.part.start or result.meta.size != self.meta.size:
-            raise Corrupt(
-                f"got {len(result.data)} bytes of {result.meta.size} for [{self.part.start}, {self.part.end})"
-                f" of {self.meta.size}",
-                operation="get_range",
-                key=self.meta.key,
-            )
-        if self.meta.etag and result.meta.etag and _version(result.meta.etag) != _version(self.meta.etag):
-            # Not every service heeds If-Match.
-            raise PreconditionFailed("another version was sent", operation="get_range", key=self.meta.key)
-        return result.data
-
-
-def _version(etag: str) -> str:
-    """``etag`` without what proxies change: the quotes and the mark of a weak one."""
-    return etag.removeprefix("W/").strip('"')
+    def _limit(self, current: Cursor) -> None:
+        """Let go of the cursors that were not used for longest, scans and glances apart."""
+        if len(self._cursors) == 1:
+            return
+        scans = glances = held = 0
+        for cursor in reversed(list(self._cursors)):
+            if cursor.scans:
+                scans += 1
+                over = scans > SCANS
+            else:
+                glances += 1
+                held += cursor.bytes
+                over = glances > GLANCES or held > GLANCED
+            if over and cursor is not current:
+                self._cursors.remove(cursor)
+                cursor.drop()

@@ -11,6 +11,7 @@ from vfsmount.errors import StoreError, from_store
 from vfsmount.model import Attr, Entry
 from vfsmount.store.protocol import Store
 from vfsmount.transfer.budget import Budget
+from vfsmount.transfer.chunkcache import ChunkCache
 from vfsmount.transfer.pool import Submit
 from vfsmount.vfs import policy
 from vfsmount.vfs.attrs import Appearance, AttrCache
@@ -38,7 +39,17 @@ class Filesystem:
     All methods raise OSError naming ``display``; what each costs in requests stands with it.
     """
 
-    def __init__(self, store: Store, options: FsOptions, *, submit: Submit, budget: Budget, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        options: FsOptions,
+        *,
+        submit: Submit,
+        budget: Budget,
+        clock: Clock,
+        chunks: ChunkCache | None = None,
+    ) -> None:
+        """``chunks``: keeps what was read, where the disk does not (``cache_dir``)."""
         self.options: Final = options
         self.store: Final = store
         self._clock: Final = clock
@@ -59,6 +70,7 @@ class Filesystem:
             submit=submit,
             budget=budget,
             clock=clock,
+            chunks=chunks,
         )
 
     @property
@@ -222,6 +234,7 @@ class Filesystem:
     def after_fork(self) -> None:
         """In a forked child: what is cached stays, what other threads held is let go."""
         self._cache.renew_lock()
+        self._opener.after_fork()
         self._local.renew_lock()
         self._claims.after_fork()
 

@@ -12,9 +12,10 @@ from vfsmount.errors import NotFound, StoreError, os_error
 from vfsmount.model import Attr, ObjectMeta
 from vfsmount.store.protocol import GetRange, GetResult, PutAttributes, Store
 from vfsmount.transfer.budget import Budget
+from vfsmount.transfer.chunkcache import ChunkCache
 from vfsmount.transfer.disk_cache import CachedRanges, DiskCache
 from vfsmount.transfer.pool import Submit
-from vfsmount.transfer.reader import Reader
+from vfsmount.transfer.prefetcher import Prefetcher
 from vfsmount.transfer.spool import SpoolFile
 from vfsmount.transfer.uploader import Condition, Uploader
 from vfsmount.transfer.window import FIRST_REQUEST
@@ -46,9 +47,13 @@ class Opener:
         submit: Submit,
         budget: Budget,
         clock: Clock,
+        chunks: ChunkCache | None,
     ) -> None:
         self._store: Final = store
         self._ranges: Final[GetRange] = _ranges(store, options)
+        self._prefetcher: Final = Prefetcher(
+            self._ranges, submit=submit, budget=budget, clock=clock, chunks=None if options.cache_dir else chunks
+        )
         self._options: Final = options
         self._local: Final = local
         self._cache: Final = cache
@@ -122,7 +127,9 @@ class Opener:
                 handle.close()
 
     def _fetch_first(self, path: str, flags: int, display: str, readers: Readers) -> OpenFile:
-        """The first range is the metadata request; what may hide the file is asked beside it."""
+        """The first range is the metadata request, or a HEAD where the cache has that range; what may hide the file is
+        asked beside it.
+        """
         asked = self._lookup.epoch()
         shadow = None
         if self._options.lookup == "strict" and not self._lookup.is_unhidden(path):
@@ -130,7 +137,7 @@ class Opener:
         result: GetResult | None = None
         failure: StoreError | None = None
         try:
-            result = self._ranges.get_range(key_of(self._options.key_prefix, path), 0, FIRST_REQUEST)
+            result = self._beginning(key_of(self._options.key_prefix, path))
         except StoreError as error:
             failure = error
         if shadow is not None:
@@ -148,8 +155,21 @@ class Opener:
         attr = self._lookup.settle(path, display, meta, asked, is_directory=is_directory)
         if result is None or is_directory:
             return DirectoryFile(display, flags, attr)
-        reader = Reader(self._ranges, result.meta, submit=self._submit, budget=self._budget, first=result.data)
+        reader = self._prefetcher.reader(result.meta, result.data)
         return ReadFile(display, flags, attr, reader, lambda: self._local.end_read(path, readers))
+
+    def _beginning(self, key: str) -> GetResult:
+        """Metadata and first bytes; one request, two where what the cache has is old. Raises StoreError."""
+        known = self._prefetcher.beginning(key)
+        if known is not None:
+            meta = self._store.head(key)
+            if known.is_of(meta):
+                return GetResult(meta, known.data)
+        return self._ranges.get_range(key, 0, FIRST_REQUEST)
+
+    def after_fork(self) -> None:
+        """In a forked child: what threads of the parent held is let go."""
+        self._prefetcher.after_fork()
 
     # -- writing --
 
