@@ -197,6 +197,20 @@ def test_a_full_budget_makes_requests_small_and_not_many_at_once() -> None:
     assert rig.budget.used == 0
 
 
+def test_a_large_read_through_the_window_is_copied_once(pool: ThreadPool) -> None:
+    rig = Rig(submit=pool.submit)
+    reader = rig.reader(CONTENT[:FIRST_REQUEST])
+    tracemalloc.start()
+    try:
+        found = reader.read_on(5, 20 * MIB)
+        assert tracemalloc.get_traced_memory()[1] < 21 * MIB
+    finally:
+        tracemalloc.stop()
+    assert found == CONTENT[5 : 20 * MIB]
+    assert reader.read_on(len(CONTENT), len(CONTENT) + 1) == b""
+    reader.close()
+
+
 @pytest.mark.parametrize("limit", [MIB, 64 * MIB])
 def test_everything_stays_within_the_budget_and_is_copied_once(limit: int, pool: ThreadPool) -> None:
     rig = Rig(submit=pool.submit, limit=limit)

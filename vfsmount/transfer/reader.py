@@ -76,6 +76,28 @@ class Cursor:
         return sum(chunk.size for chunk in self.chunks)
 
 
+class _Filled:
+    """A ``bytes`` that is filled in place, which Python offers in no other way: BytesIO lends the one that it is given,
+    if nobody else has it, and gives it back. Source: Modules/_io/bytesio.c.
+    """
+
+    __slots__ = ("_stream", "out")
+
+    def __init__(self, size: int) -> None:
+        self._stream = io.BytesIO(bytes(size))
+        self.out = self._stream.getbuffer()
+
+    def __enter__(self) -> _Filled:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.out.release()
+
+    def value(self) -> bytes:
+        """The same bytes, not copied."""
+        return self._stream.getvalue()
+
+
 class Reader:
     """Random and sequential reads of ``meta``'s object, pinned to its ETag; safe in many threads.
 
@@ -156,15 +178,21 @@ class Reader:
             if isinstance(data, bytes) and not skip and len(data) == end:
                 return data
             return bytes(memoryview(data)[skip : end - held[0].start])
-        # The only way in Python to fill a bytes object that exists: BytesIO lends the one it is given, if nobody else
-        # has it, and gives it back. Source: Modules/_io/bytesio.c.
-        stream = io.BytesIO(bytes(end - start))
-        with stream.getbuffer() as out:
+        with _Filled(end - start) as filled:
             try:
-                fill(self._source, start, end, out, held)
+                fill(self._source, start, end, filled.out, held)
             finally:
                 self._leave(held)
-        return stream.getvalue()
+        return filled.value()
+
+    def read_on(self, start: int, end: int) -> bytes:
+        """Exactly ``[start, end)``, cut at the end of the object, by way of the window: the caller will go on there."""
+        end = min(end, self.meta.size)
+        if start >= end:
+            return b""
+        with _Filled(end - start) as filled:
+            self.read_into(start, filled.out, whole=True)
+        return filled.value()
 
     def close(self) -> None:
         """Forget what was fetched and what is on its way. May be called again."""

@@ -44,19 +44,10 @@ class ReadFile(OpenFile):
             return b""
         try:
             if size >= 0:
-                return self._read_windowed(offset, end)
+                return self._reader.read_on(offset, end)
             return self._reader.read_range(offset, end)
         except StoreError as error:
             raise self._translated(error) from error
-
-    def _read_windowed(self, offset: int, end: int) -> bytes:
-        """Through the window, so that a loop of ``os.read`` is prefetched as a loop of ``file.read`` is."""
-        out = bytearray(end - offset)
-        view = memoryview(out)
-        done = 0
-        while done < len(out):
-            done += self._reader.read_into(offset + done, view[done:], whole=True)
-        return bytes(out)
 
     def _translated(self, error: StoreError) -> OSError:
         if isinstance(error, NotFound):
