@@ -116,16 +116,16 @@ def test_pandas_feather(point: str) -> None:
 
 
 def test_one_column_of_many_is_not_the_whole_file(point: str, store: CountingStore) -> None:
-    """Twelve columns of 4 MB each: one column and the footer, and what is read ahead of them."""
+    """Forty columns of 1 MB each: one column and the footer, and what is read ahead of them, a few times as much."""
     random = numpy.random.default_rng(1)
-    wide = pyarrow.table({f"c{number}": random.random(500_000) for number in range(12)})
+    wide = pyarrow.table({f"c{number}": random.random(125_000) for number in range(40)})
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(wide, buffer, compression="none", use_dictionary=False)
     Path(point, "wide.parquet").write_bytes(buffer.getvalue())
     store.reset()
     read = pyarrow.parquet.read_table(f"{point}/wide.parquet", columns=["c5"])
     assert read.column("c5").equals(wide.column("c5"))
-    assert 4_000_000 <= store.bytes_read < len(buffer.getvalue()) / 2
+    assert 1_000_000 <= store.bytes_read < len(buffer.getvalue()) / 4
 
 
 def test_a_missing_file(point: str) -> None:
