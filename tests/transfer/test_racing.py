@@ -12,7 +12,7 @@ from vfsmount.counters import ReadUse
 from vfsmount.errors import Unavailable
 from vfsmount.testing import CountingStore, FaultyStore, MemoryStore
 from vfsmount.transfer.budget import Budget
-from vfsmount.transfer.chunk import Means
+from vfsmount.transfer.chunk import ON_ITS_WAY, Means
 from vfsmount.transfer.chunkcache import ChunkCache
 from vfsmount.transfer.pool import ThreadPool
 from vfsmount.transfer.racing import LEAST_PATIENCE, ONE_IN, PATIENCE, SAMPLES, UNKNOWN_PATIENCE, Racing
@@ -78,7 +78,7 @@ def test_the_loser_is_charged_until_it_is_here(raced: Raced) -> None:
     hold.wait_arrived()
     hold.release()
     raced.pool.close()
-    assert raced.budget.peak == 200
+    assert raced.budget.peak == 2 * ON_ITS_WAY * 100
 
 
 def test_the_first_good_answer_counts_where_the_other_fails(raced: Raced) -> None:

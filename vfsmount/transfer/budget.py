@@ -127,6 +127,16 @@ class Charge:
             self._holders += 1
             return True
 
+    def shrink(self, size: int) -> None:
+        """No more than ``size`` bytes are there from now on."""
+        with self._lock:
+            spare = self.size - size if self._holders else 0
+            if spare <= 0:
+                return
+            self.size = size
+        if self._generation == self._budget.generation:
+            self._budget.release(spare)
+
     def release(self) -> None:
         """One holder fewer."""
         with self._lock:

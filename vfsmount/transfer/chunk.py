@@ -20,6 +20,9 @@ from vfsmount.transfer.window import FIRST_REQUEST, Pace, Range
 
 Data = bytes | memoryview
 
+ON_ITS_WAY: Final = 2
+"""Bytes in memory for each byte of an answer that is coming in: clients collect its pieces and join them."""
+
 
 @dataclass(slots=True, eq=False)
 class Chunk:
@@ -98,10 +101,10 @@ class Source:
                 return Chunk(piece.start, piece.end, _ready(piece.data), piece.charge)
             means.chunks.use.miss()
             end = means.chunks.first_within(version, part.start, end)
-        charge = means.budget.charge(end - part.start)
+        charge = means.budget.charge(ON_ITS_WAY * (end - part.start))
         if charge is None and must:
             end = min(end, part.start + FIRST_REQUEST)
-            charge = means.budget.charge(end - part.start, must=True)
+            charge = means.budget.charge(ON_ITS_WAY * (end - part.start), must=True)
         if charge is None:
             return None
         return Chunk(part.start, end, means.submit(self._job(Range(part.start, end), charge)), charge)
@@ -127,7 +130,7 @@ class Source:
         if chunk.raced or not chunk.future.running() or not self._means.racing.may_race():
             return None
         chunk.raced = True
-        charge = self._means.budget.charge(chunk.size, must=True)
+        charge = self._means.budget.charge(ON_ITS_WAY * chunk.size, must=True)
         assert charge is not None
         if self._means.chunks is not None:
             self._means.chunks.use.raced()
@@ -152,6 +155,7 @@ class Source:
     def _job(self, part: Range, charge: Charge) -> Callable[[], Data]:
         def fetch() -> Data:
             data = self._request(part)
+            charge.shrink(len(data))
             self._keep(part.start, data, charge)
             return data
 

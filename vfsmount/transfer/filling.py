@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 
@@ -15,14 +15,18 @@ def fill(source: Source, start: int, end: int, out: memoryview, held: list[Chunk
 
     ``held``: what is here or on its way from ``start`` on; the caller has entered it. Raises StoreError.
     """
-    arrived: SimpleQueue[tuple[Chunk, Future[Data]]] = SimpleQueue()
-    pending: dict[Chunk, int] = {}
-    """How many requests for it may still succeed; in the order in which they were started."""
+    arrived: SimpleQueue[tuple[int, Future[Data]]] = SimpleQueue()
+    pending: dict[int, Chunk] = {}
+    """By where they start, in the order in which they were asked for."""
     own: set[Chunk] = set()
+    hopes: Counter[int] = Counter()
+    """How many requests for a chunk may still succeed."""
 
     def expect(chunk: Chunk, future: Future[Data]) -> None:
-        pending[chunk] = pending.get(chunk, 0) + 1
-        future.add_done_callback(lambda done: arrived.put((chunk, done)))
+        at = chunk.start  # not the chunk: a future whose callback knows it would be freed by the next collection only
+        pending[at] = chunk
+        hopes[at] += 1
+        future.add_done_callback(lambda done: arrived.put((at, done)))
 
     for chunk in held:
         expect(chunk, chunk.future)
@@ -43,29 +47,27 @@ def fill(source: Source, start: int, end: int, out: memoryview, held: list[Chunk
                         rest.appendleft(more._replace(start=started.end))
                 own.add(started)
                 expect(started, started.future)
-            oldest = next(iter(pending))
+            oldest = next(iter(pending.values()))
             try:
-                chunk, future = arrived.get(timeout=None if oldest.raced else source.patience(oldest))
+                at, future = arrived.get(timeout=None if oldest.raced else source.patience(oldest))
             except Empty:
                 twin = source.race(oldest)
                 if twin is not None:
                     expect(oldest, twin)
                 continue
-            if chunk not in pending:
+            if at not in pending:
                 continue  # its twin was faster
-            if pending[chunk] > 1 and (future.cancelled() or future.exception() is not None):
-                pending[chunk] -= 1
+            if hopes[at] > 1 and (future.cancelled() or future.exception() is not None):
+                hopes[at] -= 1
                 continue
-            data = future.result()
-            del pending[chunk]
-            skip = max(start - chunk.start, 0)
-            piece = memoryview(data)[skip : end - chunk.start]
-            at = chunk.start + skip - start
-            out[at : at + len(piece)] = piece
-            del data, piece, future
+            skip = max(start - at, 0)
+            piece = memoryview(future.result())[skip : end - at]
+            out[at + skip - start : at + skip - start + len(piece)] = piece
+            chunk = pending.pop(at)
             if chunk in own:
                 own.discard(chunk)
                 chunk.drop()
+            del oldest, chunk, piece, future  # what was copied goes before the next one comes
     finally:
         for chunk in own:
             chunk.drop()

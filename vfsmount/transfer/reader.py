@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from collections import deque
 from typing import Final
@@ -14,6 +13,7 @@ from vfsmount.model import ObjectMeta
 from vfsmount.store.protocol import GetRange
 from vfsmount.transfer.budget import Budget
 from vfsmount.transfer.chunk import Chunk, Data, Means, Source
+from vfsmount.transfer.filled import Filled
 from vfsmount.transfer.filling import fill
 from vfsmount.transfer.pool import Submit
 from vfsmount.transfer.racing import Racing
@@ -74,28 +74,6 @@ class Cursor:
     def bytes(self) -> int:
         """Held."""
         return sum(chunk.size for chunk in self.chunks)
-
-
-class _Filled:
-    """A ``bytes`` that is filled in place, which Python offers in no other way: BytesIO lends the one that it is given,
-    if nobody else has it, and gives it back. Source: Modules/_io/bytesio.c.
-    """
-
-    __slots__ = ("_stream", "out")
-
-    def __init__(self, size: int) -> None:
-        self._stream = io.BytesIO(bytes(size))
-        self.out = self._stream.getbuffer()
-
-    def __enter__(self) -> _Filled:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.out.release()
-
-    def value(self) -> bytes:
-        """The same bytes, not copied."""
-        return self._stream.getvalue()
 
 
 class Reader:
@@ -178,7 +156,7 @@ class Reader:
             if isinstance(data, bytes) and not skip and len(data) == end:
                 return data
             return bytes(memoryview(data)[skip : end - held[0].start])
-        with _Filled(end - start) as filled:
+        with Filled(end - start) as filled:
             try:
                 fill(self._source, start, end, filled.out, held)
             finally:
@@ -190,7 +168,7 @@ class Reader:
         end = min(end, self.meta.size)
         if start >= end:
             return b""
-        with _Filled(end - start) as filled:
+        with Filled(end - start) as filled:
             self.read_into(start, filled.out, whole=True)
         return filled.value()
 

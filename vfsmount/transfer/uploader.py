@@ -13,12 +13,19 @@ from vfsmount.errors import StoreError, TooLarge
 from vfsmount.model import ObjectMeta
 from vfsmount.store.protocol import CreateMultipart, Multipart, Put, PutAttributes, StoreTraits
 from vfsmount.transfer.budget import Budget
+from vfsmount.transfer.filled import Filled
 from vfsmount.transfer.pool import Submit
 
 log = logging.getLogger(__name__)
 
 WIDTH: Final = 8
 """Parts of one file on their way at most."""
+
+FIRST_BLOCK: Final = 64 << 10
+"""Bytes of memory taken when something is written."""
+
+BLOCK_GROWTH: Final = 8
+"""Times as much is taken when that is full, up to a part: of a first part of 8 MiB 1/7 is copied twice."""
 
 GROW_EVERY: Final = 900
 """Parts of one size before the size doubles, so that 10,000 parts of 5 MiB at first, S3's least, reach its 5 TiB."""
@@ -75,7 +82,9 @@ class Uploader:
         self._submit = submit
         self._budget = budget
         self._condition = condition or Condition()
-        self._buffer = bytearray()
+        self._block: Filled | None = None
+        self._filled = 0
+        """Bytes in the block."""
         self._number = 1
         self._upload: Multipart | None = None
         self._in_flight: dict[Future[None], int] = {}
@@ -90,15 +99,59 @@ class Uploader:
             raise TooLarge(f"over {self._store.traits.max_object_size} bytes", operation="write", key=self.key)
         written = 0
         while written < len(view):
-            room = part_size_at(self._number, self._base, self._store.traits) - len(self._buffer)
-            if room == 0:
+            part = part_size_at(self._number, self._base, self._store.traits)
+            if self._filled == part:
                 self._send_part()
                 continue
-            piece = view[written : written + room]
-            self.size += len(piece)
-            self._buffer += piece
-            written += len(piece)
+            block = self._block_for(min(self._filled + len(view) - written, part), part)
+            count = min(block.size - self._filled, len(view) - written)
+            block.out[self._filled : self._filled + count] = view[written : written + count]
+            self._filled += count
+            self.size += count
+            written += count
         return written
+
+    def _block_for(self, wanted: int, part: int) -> Filled:
+        """A block with room for ``wanted`` bytes if that is not more than ``part``. The first one grows, because most
+        files are small; where there was a part before, there will be another.
+        """
+        block = self._block
+        if block is not None and block.size >= wanted:
+            return block
+        size = part
+        if self._number == 1:
+            size = FIRST_BLOCK
+            while size < wanted:
+                size *= BLOCK_GROWTH
+            size = min(size, part)
+        while not self._budget.try_reserve(size):
+            if not self._in_flight:
+                self._budget.reserve(size)
+                break
+            self._collect(all_of_them=False, at_least_one=True)
+        larger = Filled(size)
+        if block is not None:
+            larger.out[: self._filled] = block.out[: self._filled]
+            self._budget.release(block.size)
+        self._block = larger
+        return larger
+
+    def _content(self) -> memoryview:
+        """All of a small file; it stays here, and charged, until the request is through."""
+        return memoryview(b"") if self._block is None else self._block.out[: self._filled]
+
+    def _take_block(self) -> bytes | memoryview:
+        """What was collected; its bytes stay charged."""
+        block, filled, self._block, self._filled = self._block, self._filled, None, 0
+        if block is None:
+            return b""
+        data = block.value()
+        return data if filled == block.size else memoryview(data)[:filled]
+
+    def _drop_block(self) -> None:
+        block, self._block, self._filled = self._block, None, 0
+        if block is not None:
+            self._budget.release(block.size)
 
     def commit(self) -> ObjectMeta:
         """Publish the object. Raises StoreError, and then has published nothing and dropped the parts."""
@@ -107,7 +160,7 @@ class Uploader:
             if self._upload is None:
                 meta = self._put()
             else:
-                if self._buffer:
+                if self._filled:
                     self._send_part()
                 self._collect(all_of_them=True)
                 meta = self._upload.complete(
@@ -121,13 +174,13 @@ class Uploader:
             raise
         self._done = True
         self._upload = None
-        self._buffer = bytearray()
+        self._drop_block()
         return meta
 
     def abort(self) -> None:
         """Drop everything; never raises. May be called again."""
         self._done = True
-        self._buffer = bytearray()
+        self._drop_block()
         for future in list(self._in_flight):
             if future.cancel():
                 self._settle(future)
@@ -153,7 +206,7 @@ class Uploader:
     def _put(self) -> ObjectMeta:
         return self._store.put(
             self.key,
-            self._buffer,
+            self._content(),
             attributes=self._attributes,
             if_match=self._condition.if_match,
             if_none_match=self._condition.if_none_match,
@@ -170,15 +223,19 @@ class Uploader:
             except StoreError as error:
                 self._fail(error)
                 raise
-        while len(self._in_flight) >= WIDTH or not self._reserve(len(self._buffer)):
-            self._collect(all_of_them=False, at_least_one=True)  # may be interrupted: the buffer stays until after it
-        data, number = self._buffer, self._number
-        self._buffer, self._number = bytearray(), number + 1
+        while len(self._in_flight) >= WIDTH or not self._reserve(self._filled):
+            self._collect(all_of_them=False, at_least_one=True)  # may be interrupted: the block stays until after it
+        charged = self._filled + (self._block.size if self._block is not None else 0)
+        data, number = self._take_block(), self._number
+        self._number = number + 1
         future = self._submit(_part(self._upload, number, data))
-        self._in_flight[future] = len(data)
+        self._in_flight[future] = charged
 
     def _reserve(self, size: int) -> bool:
-        """One part always may go, however little is left of the budget, so that writers never wait for each other."""
+        """``size`` bytes for the client, which copies what it sends on its way to the socket.
+
+        One part always may go, however little is left of the budget, so that writers never wait for each other.
+        """
         if self._budget.try_reserve(size):
             return True
         if not self._in_flight:
@@ -212,9 +269,10 @@ class Uploader:
         with contextlib.suppress(AttributeError):
             for size in self._in_flight.values():
                 self._budget.release(size)
+            self._drop_block()
 
 
-def _part(upload: Multipart, number: int, data: bytearray) -> Callable[[], None]:
+def _part(upload: Multipart, number: int, data: bytes | memoryview) -> Callable[[], None]:
     def send() -> None:
         upload.put_part(number, data)
 
