@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import logging
@@ -10,7 +11,7 @@ import pickle
 import posix
 import sys
 from collections.abc import Callable
-from types import FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
 import pytest
 
@@ -197,7 +198,7 @@ def test_replacements_keep_signatures_and_names(mount: Callable[..., Mounted]) -
     mounted = mount("/vfs-bucket")
     compared = 0
     for original, function in mounted.installation.replaced:
-        if not isinstance(function, FunctionType):
+        if not isinstance(function, (FunctionType, MethodType)):
             continue
         assert function.__name__ == original.__name__  # type: ignore[attr-defined]
         assert function.__module__ == original.__module__
@@ -210,6 +211,32 @@ def test_replacements_keep_signatures_and_names(mount: Callable[..., Mounted]) -
         assert inspect.signature(function) == expected
         compared += 1
     assert compared > 40
+
+
+def test_what_replaces_a_function_in_c_does_not_bind_in_a_class(mounted: Mounted) -> None:
+    checked = 0
+    for original, function in mounted.installation.replaced:
+        if type(original) is BuiltinFunctionType:
+            assert type("Late", (), {"held": function})().held is function
+            checked += 1
+    assert checked > 60
+
+    class Files(str):
+        __slots__ = ()
+        open = open
+        os_open = os.open
+        stat = os.stat
+
+    local = Files("not the path that is opened")
+    with local.open(__file__, "rb") as file:
+        assert local.stat(__file__).st_size == len(file.read())
+    os.close(local.os_open(__file__, os.O_RDONLY))
+
+
+def test_copies_of_a_replacement_work(mounted: Mounted) -> None:
+    for made in (copy.copy(os.stat), copy.deepcopy(os.stat)):
+        assert made == os.stat
+        assert made("/").st_ino == os.stat("/").st_ino
 
 
 @pytest.mark.parametrize("name", ["stat", "listdir", "scandir", "rename", "symlink", "getcwd", "mkdir"])

@@ -20,6 +20,8 @@ from vfsmount.shim.patcher import MISSING, Change, Ledger, namespace_of
 
 _OWN: Final = ("vfsmount",)
 
+_class_dict: Final[Any] = vars(type)["__dict__"]
+
 _HEAP_TYPE: Final = 1 << 9
 """Set for the classes that a ``class`` statement makes. Source: Include/object.h, Py_TPFLAGS_HEAPTYPE."""
 
@@ -91,9 +93,8 @@ class _Search:
         partials: dict[int, functools.partial[object]],
     ) -> None:
         disjoint = self._ids.isdisjoint
-        read = type.__dict__["__dict__"].__get__
         for cls in classes.values():
-            values = list(read(cls).values())
+            values = list(_attributes(cls).values())
             if not disjoint(map(id, values)):
                 self._class(cls)
             for value in values:
@@ -147,8 +148,7 @@ class _Search:
         self._record(Change(where, value, self._new(value), get, put))
 
     def _class(self, cls: type) -> None:
-        read = type.__dict__["__dict__"].__get__
-        for key, value in list(read(cls).items()):
+        for key, value in list(_attributes(cls).items()):
             inner = value.__func__ if type(value) is staticmethod else value
             if id(inner) not in self._ids:
                 continue
@@ -157,7 +157,7 @@ class _Search:
             after = staticmethod(new) if isinstance(new, FunctionType) else new
 
             def get(key: str = key) -> object:
-                return read(cls).get(key, MISSING)
+                return _attributes(cls).get(key, MISSING)
 
             def put(new: object, key: str = key) -> None:
                 type.__setattr__(cls, key, new)
@@ -224,6 +224,11 @@ class _Search:
     def _record(self, change: Change) -> None:
         self._ledger.record(change)
         self.found += 1
+
+
+def _attributes(cls: type) -> Mapping[str, Any]:
+    # None for a class written in C that was never made ready; CPython's own _testcapi holds some.
+    return _class_dict.__get__(cls) or {}
 
 
 def _may_keep(kind: type) -> bool:

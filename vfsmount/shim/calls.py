@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from vfsmount import real
 from vfsmount.shim.context import ShimContext
@@ -18,8 +18,6 @@ from vfsmount.shim.route import follow_up
 
 # The arguments and results of sixty functions have no common type; Any stops at this module's border.
 Function = Callable[..., Any]
-
-_PATHS: Final = (str, bytes, int)
 
 
 def by_path(
@@ -40,7 +38,7 @@ def by_path(
     router = context.router
     fds = context.fds
 
-    def call(path: object = MISSING, *args: object, **kwargs: object) -> object:
+    def call(_: object, /, path: object = MISSING, *args: object, **kwargs: object) -> object:
         if type(path) is str and not kwargs and router.needle not in path:
             try:
                 return original(path, *args) if args else original(path)
@@ -70,10 +68,6 @@ def by_path(
             return original(local, *args, **{**kwargs, "dir_fd": None} if "dir_fd" in kwargs else kwargs)
         except OSError as error:
             return after(error, path, local, args, kwargs)
-        except TypeError:
-            if args and misbound(call, path):
-                return call(*args, **kwargs)
-            raise
 
     def follows(kwargs: dict[str, object]) -> bool:
         return follow and bool(kwargs.get("follow_symlinks", True))
@@ -115,7 +109,7 @@ def by_two_paths(context: ShimContext, original: Function, act: Function) -> Fun
     """
     router = context.router
 
-    def call(src: object = MISSING, dst: object = MISSING, *args: object, **kwargs: object) -> object:
+    def call(_: object, /, src: object = MISSING, dst: object = MISSING, *args: object, **kwargs: object) -> object:
         if src is MISSING or dst is MISSING:
             given = {name: path for name, path in (("src", src), ("dst", dst)) if path is not MISSING}
             return original(*args, **given, **kwargs)
@@ -149,10 +143,6 @@ def by_two_paths(context: ShimContext, original: Function, act: Function) -> Fun
             return original(local, local2, *args, **options)
         except OSError as error:
             return after(error, src, dst, args, kwargs)
-        except TypeError:
-            if args and misbound(call, src):
-                return call(dst, *args, **kwargs)
-            raise
 
     def after(error: OSError, src: object, dst: object, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         try:
@@ -186,13 +176,3 @@ def by_two_paths(context: ShimContext, original: Function, act: Function) -> Fun
             raise follow_up(error, src, dst) from error.__cause__
 
     return call
-
-
-def misbound(function: object, first: object) -> bool:
-    """True where ``first`` is the ``self`` of a class that holds ``function`` as an attribute.
-
-    A function written in C does not bind there (``class Files: opener = os.open``), one in Python does.
-    """
-    if isinstance(first, _PATHS) or hasattr(type(first), "__fspath__"):
-        return False
-    return any(value is function for cls in type(first).__mro__ for value in vars(cls).values())

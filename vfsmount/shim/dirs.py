@@ -11,7 +11,7 @@ from types import GenericAlias, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from vfsmount import real
-from vfsmount.shim.calls import Function, by_path, misbound
+from vfsmount.shim.calls import Function, by_path
 from vfsmount.shim.context import Replacement, ShimContext
 
 if TYPE_CHECKING:
@@ -191,14 +191,12 @@ def _listing(
 
     routed = by_path(context, straight, act, on_file=on_file)
 
-    def call(*args: object, **kwargs: object) -> object:
+    def call(_: object, /, *args: object, **kwargs: object) -> object:
         if len(args) + len(kwargs) > 1 or (kwargs and "path" not in kwargs):
-            if len(args) == 2 and misbound(call, args[0]):
-                return call(args[1])
             return original(*args, **kwargs)
         given = args[0] if args else kwargs.get("path")
         if given is not None:
-            return routed(given, given)
+            return routed(None, given, given)
         return local(None) if cwd.path is None or real.in_passthrough() else act(cwd.path, None)
 
     return call

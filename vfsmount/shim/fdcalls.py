@@ -69,7 +69,7 @@ def _open(context: ShimContext) -> _Function:
     router, table, fds = context.router, context.table, context.fds
     no_follow = getattr(os, "O_NOFOLLOW", 0)
 
-    def open(path: Any, flags: Any, mode: Any = 0o777, *, dir_fd: Any = None) -> int:
+    def open(_: object, /, path: Any, flags: Any, mode: Any = 0o777, *, dir_fd: Any = None) -> int:
         if type(path) is str and dir_fd is None and router.needle not in path:
             target = None
             local: Any = path
@@ -106,25 +106,25 @@ def _reading(fds: FdTable) -> Iterator[_Function]:
     real_readv: Callable[..., int] = vars(os).get("readv", absent)
     real_preadv: Callable[..., int] = vars(os).get("preadv", absent)
 
-    def read(fd: Any, length: Any, /) -> bytes:
+    def read(_: object, fd: Any, length: Any, /) -> bytes:
         entry = get(fd)
         if entry is None:
             return real_read(fd, length)
         return entry.read(_count(length))
 
-    def pread(fd: Any, length: Any, offset: Any, /) -> bytes:
+    def pread(_: object, fd: Any, length: Any, offset: Any, /) -> bytes:
         entry = get(fd)
         if entry is None:
             return real_pread(fd, length, offset)
         return entry.pread(_count(length), _count(offset))
 
-    def readv(fd: Any, buffers: Sequence[Any], /) -> int:
+    def readv(_: object, fd: Any, buffers: Sequence[Any], /) -> int:
         entry = get(fd)
         if entry is None:
             return real_readv(fd, buffers)
         return _fill(buffers, lambda view, done: entry.readinto(view))
 
-    def preadv(fd: Any, buffers: Sequence[Any], offset: Any, flags: Any = 0, /) -> int:
+    def preadv(_: object, fd: Any, buffers: Sequence[Any], offset: Any, flags: Any = 0, /) -> int:
         entry = get(fd)
         if entry is None:
             return real_preadv(fd, buffers, offset, flags)
@@ -167,38 +167,38 @@ def _writing(fds: FdTable) -> Iterator[_Function]:
     real_fsync: Callable[..., Any] = vars(os).get("fsync", absent)
     real_fdatasync: Callable[..., Any] = vars(os).get("fdatasync", absent)
 
-    def write(fd: Any, data: Any, /) -> int:
+    def write(_: object, fd: Any, data: Any, /) -> int:
         entry = get(fd)
         if entry is None:
             return real_write(fd, data)
         return entry.write(view_of(data))
 
-    def pwrite(fd: Any, buffer: Any, offset: Any, /) -> int:
+    def pwrite(_: object, fd: Any, buffer: Any, offset: Any, /) -> int:
         entry = get(fd)
         if entry is None:
             return real_pwrite(fd, buffer, offset)
         return entry.pwrite(view_of(buffer), _count(offset))
 
-    def writev(fd: Any, buffers: Sequence[Any], /) -> int:
+    def writev(_: object, fd: Any, buffers: Sequence[Any], /) -> int:
         entry = get(fd)
         if entry is None:
             return real_writev(fd, buffers)
         return entry.write(b"".join([view_of(buffer) for buffer in buffers]))
 
-    def pwritev(fd: Any, buffers: Sequence[Any], offset: Any, flags: Any = 0, /) -> int:
+    def pwritev(_: object, fd: Any, buffers: Sequence[Any], offset: Any, flags: Any = 0, /) -> int:
         entry = get(fd)
         if entry is None:
             return real_pwritev(fd, buffers, offset, flags)
         return entry.pwrite(b"".join([view_of(buffer) for buffer in buffers]), _count(offset))
 
-    def ftruncate(fd: Any, length: Any, /) -> None:
+    def ftruncate(_: object, fd: Any, length: Any, /) -> None:
         entry = get(fd)
         if entry is None:
             real_ftruncate(fd, length)
         else:
             entry.truncate(_count(length))
 
-    def fsync(fd: Any) -> None:
+    def fsync(_: object, /, fd: Any) -> None:
         number = number_of(fd)
         entry = fds.get(number)
         if entry is None:
@@ -206,7 +206,7 @@ def _writing(fds: FdTable) -> Iterator[_Function]:
         else:
             entry.fsync()
 
-    def fdatasync(fd: Any) -> None:
+    def fdatasync(_: object, /, fd: Any) -> None:
         number = number_of(fd)
         entry = fds.get(number)
         if entry is None:
@@ -226,39 +226,39 @@ def _lifetime(fds: FdTable) -> Iterator[_Function]:
     real_set_inheritable: Callable[..., Any] = vars(os).get("set_inheritable", absent)
     real_set_blocking: Callable[..., Any] = vars(os).get("set_blocking", absent)
 
-    def close(fd: Any) -> None:
+    def close(_: object, /, fd: Any) -> None:
         entry = get(fd)
         if entry is None:
             real_close(fd)
         else:
             fds.close(fd, entry)
 
-    def closerange(fd_low: Any, fd_high: Any, /) -> None:
+    def closerange(_: object, fd_low: Any, fd_high: Any, /) -> None:
         for number in fds.numbers(fd_low, fd_high):
             entry = fds.get(number)
             if entry is not None:
                 fds.close_logged(number, entry)
         real_closerange(fd_low, fd_high)
 
-    def dup(fd: Any, /) -> int:
+    def dup(_: object, fd: Any, /) -> int:
         entry = get(fd)
         if entry is None:
             return real_dup(fd)
         return fds.duplicate(fd, entry)
 
-    def dup2(fd: Any, fd2: Any, inheritable: Any = True) -> int:
+    def dup2(_: object, /, fd: Any, fd2: Any, inheritable: Any = True) -> int:
         entry = get(fd)
         if entry is None and fds.get(fd2) is None:
             return real_dup2(fd, fd2, inheritable)
         return fds.duplicate_onto(fd, entry, operator.index(fd2), inheritable=bool(inheritable))
 
-    def set_inheritable(fd: Any, inheritable: Any, /) -> None:
+    def set_inheritable(_: object, fd: Any, inheritable: Any, /) -> None:
         entry = get(fd)
         if entry is not None and inheritable:
             entry.escape()
         real_set_inheritable(fd, inheritable)
 
-    def set_blocking(fd: Any, blocking: Any, /) -> None:
+    def set_blocking(_: object, fd: Any, blocking: Any, /) -> None:
         if fds.get(fd) is None:  # of no effect on a regular file
             real_set_blocking(fd, blocking)
 
@@ -280,69 +280,69 @@ def _facts(context: ShimContext) -> Iterator[_Function]:
     real_posix_fadvise: Callable[..., Any] = vars(os).get("posix_fadvise", absent)
     real_tcsetpgrp: Callable[..., Any] = vars(os).get("tcsetpgrp", absent)
 
-    def lseek(fd: Any, position: Any, whence: Any, /) -> int:
+    def lseek(_: object, fd: Any, position: Any, whence: Any, /) -> int:
         entry = get(fd)
         if entry is None:
             return real_lseek(fd, position, whence)
         return entry.seek(operator.index(position), operator.index(whence))
 
-    def fstat(fd: Any) -> os.stat_result:
+    def fstat(_: object, /, fd: Any) -> os.stat_result:
         entry = get(fd)
         if entry is None:
             return real_fstat(fd)
         return entry.stat().stat_result()
 
-    def fstatvfs(fd: Any, /) -> os.statvfs_result:
+    def fstatvfs(_: object, fd: Any, /) -> os.statvfs_result:
         entry = get(fd)
         if entry is None:
             return real_fstatvfs(fd)
         return table.statvfs(entry.path)
 
-    def fchmod(fd: Any, mode: Any) -> None:
+    def fchmod(_: object, /, fd: Any, mode: Any) -> None:
         entry = get(fd)
         if entry is None:
             real_fchmod(fd, mode)
         else:
             entry.chmod(mode)
 
-    def fchown(fd: Any, uid: Any, gid: Any) -> None:
+    def fchown(_: object, /, fd: Any, uid: Any, gid: Any) -> None:
         entry = get(fd)
         if entry is None:
             real_fchown(fd, uid, gid)
         else:
             entry.chown(uid, gid)
 
-    def lockf(fd: Any, command: Any, length: Any, /) -> None:
+    def lockf(_: object, fd: Any, command: Any, length: Any, /) -> None:
         entry = get(fd)
         if entry is None:
             real_lockf(fd, command, length)
         else:
             refuse(entry, errno.ENOTSUP, "a bucket has no locks")
 
-    def posix_fallocate(fd: Any, offset: Any, length: Any, /) -> None:
+    def posix_fallocate(_: object, fd: Any, offset: Any, length: Any, /) -> None:
         entry = get(fd)
         if entry is None:
             real_posix_fallocate(fd, offset, length)
         else:
             refuse(entry, errno.ENOTSUP, "space in a bucket cannot be reserved")
 
-    def posix_fadvise(fd: Any, offset: Any, length: Any, advice: Any, /) -> None:
+    def posix_fadvise(_: object, fd: Any, offset: Any, length: Any, advice: Any, /) -> None:
         if fds.get(fd) is None:  # advice: nothing has to come of it
             real_posix_fadvise(fd, offset, length, advice)
 
-    def ttyname(fd: Any, /) -> str:
+    def ttyname(_: object, fd: Any, /) -> str:
         entry = get(fd)
         if entry is None:
             return real_ttyname(fd)
         raise os_error(errno.ENOTTY)
 
-    def tcgetpgrp(fd: Any, /) -> int:
+    def tcgetpgrp(_: object, fd: Any, /) -> int:
         entry = get(fd)
         if entry is None:
             return real_tcgetpgrp(fd)
         raise os_error(errno.ENOTTY)
 
-    def tcsetpgrp(fd: Any, pgid: Any, /) -> None:
+    def tcsetpgrp(_: object, fd: Any, pgid: Any, /) -> None:
         entry = get(fd)
         if entry is None:
             real_tcsetpgrp(fd, pgid)

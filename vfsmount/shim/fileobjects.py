@@ -242,6 +242,8 @@ def replacements(context: ShimContext) -> Iterable[Replacement]:
     special = files.open
 
     def open(
+        _: object,
+        /,
         file: Any,
         mode: Any = "r",
         buffering: Any = -1,
@@ -273,9 +275,9 @@ def replacements(context: ShimContext) -> Iterable[Replacement]:
                 raise
         return special(file, mode, buffering, encoding, errors, newline, closefd, opener, target)
 
-    def open_code(path: Any) -> IO[bytes]:
+    def open_code(_: object, /, path: Any) -> IO[bytes]:
         if isinstance(path, str) and router.needle in path and router.route(path) is not None:
-            return open(path, "rb")
+            return open(None, path, "rb")
         return original_code(path)
 
     yield Replacement(builtins, "open", open)

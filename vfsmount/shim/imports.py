@@ -30,7 +30,7 @@ def replacements(context: ShimContext) -> Iterator[Replacement]:
 
 
 def _create_dynamic(context: ShimContext, original: Function) -> Function:
-    def create_dynamic(spec: object, *args: object) -> object:
+    def create_dynamic(_: object, /, spec: object, *args: object) -> object:
         origin = getattr(spec, "origin", None)
         target = context.router.route(origin)
         if target is None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Final
 
 from vfsmount.shim.aliases import rebind
 from vfsmount.shim.context import Replacement, ShimContext
-from vfsmount.shim.patcher import MISSING, Ledger, disguise, lookup
+from vfsmount.shim.patcher import MISSING, Ledger, lookup, stand_in
 
 _CAPABILITIES: Final = ("supports_fd", "supports_dir_fd", "supports_follow_symlinks", "supports_effective_ids")
 
@@ -52,19 +52,19 @@ def install(
     ``sources``: the ``replacements`` functions to take, all of the shim's unless a test says otherwise.
     """
     wanted: dict[int, tuple[object, object]] = {}
-    planned: list[Replacement] = []
+    planned: list[tuple[Replacement, object]] = []
     for source in _all_sources() if sources is None else sources:
         for replacement in source(context):
             original = lookup(replacement.namespace, replacement.name)
             if original is MISSING or original is replacement.function:
                 continue
-            planned.append(replacement)
-            disguise(replacement.function, original)
-            wanted.setdefault(id(original), (original, replacement.function))
+            if id(original) not in wanted:
+                wanted[id(original)] = original, stand_in(replacement.function, original)
+            planned.append((replacement, wanted[id(original)][1]))
     ledger = Ledger()
     try:
-        for replacement in planned:
-            ledger.patch(replacement.namespace, replacement.name, replacement.function)
+        for replacement, function in planned:
+            ledger.patch(replacement.namespace, replacement.name, function)
         pairs = list(wanted.values())
         rebind(pairs, ledger)
     except BaseException:
@@ -81,7 +81,11 @@ def _support(pairs: Iterable[tuple[object, object]]) -> list[tuple[set[object], 
         if not isinstance(capability, set):
             continue
         for original, function in pairs:
-            if isinstance(function, FunctionType) and original in capability and function not in capability:
+            if (
+                isinstance(function, (FunctionType, MethodType))
+                and original in capability
+                and function not in capability
+            ):
                 capability.add(function)
                 added.append((capability, function))
     return added

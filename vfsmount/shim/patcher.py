@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FunctionType, ModuleType
-from typing import Any, Final, TypeGuard
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
+
+if TYPE_CHECKING:
+    import inspect
 
 _log: Final = logging.getLogger(__name__)
 
@@ -130,10 +134,64 @@ def disguise(function: object, original: object) -> None:
         if value is not None or name == "__doc__":
             setattr(function, name, value)
     text = getattr(original, "__text_signature__", None)
-    if text is not None:
-        function.__text_signature__ = text  # type: ignore[attr-defined]
+    if isinstance(text, str):
+        # inspect.getfullargspec leaves a builtin's module out, and takes a function's text at its word.
+        plain = "(" + text[len("($module") :].lstrip(", ") if text.startswith("($module") else text
+        function.__text_signature__ = plain  # type: ignore[attr-defined]
     # inspect.signature follows this lazily; computing seventy signatures would take longer than all the rest.
     function.__wrapped__ = original  # type: ignore[attr-defined]
+
+
+class _Home:
+    """What a replacement of a function written in C is bound to, as that is to its module. Pickles as the module."""
+
+    __slots__ = ("_module",)
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return importlib.import_module, (self._module,)
+
+    def __getattr__(self, name: str) -> object:  # copy.copy() looks a method's function up here
+        return getattr(importlib.import_module(self._module), name)
+
+    def __deepcopy__(self, memo: object) -> _Home:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<module {self._module!r}>"
+
+
+class _Wrapped:
+    """An original, as ``inspect.signature`` is to see it: with the parameter that a method has been given already."""
+
+    __slots__ = ("__wrapped__",)
+
+    def __init__(self, original: Callable[..., object]) -> None:
+        self.__wrapped__ = original
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        import inspect
+
+        found = inspect.signature(self.__wrapped__)
+        first = inspect.Parameter("_", inspect.Parameter.POSITIONAL_ONLY)
+        return found.replace(parameters=[first, *found.parameters.values()])
+
+
+def stand_in(function: object, original: object) -> object:
+    """``function``, disguised as what it replaces, in a form that behaves as that does in a class.
+
+    A function written in C does not bind there (``class Files: opener = os.open``), one in Python does. So what
+    replaces such a function takes one parameter before the caller's, and is a bound method, which does not bind again
+    and costs a call nothing.
+    """
+    disguise(function, original)
+    if not isinstance(function, FunctionType) or type(original) is not BuiltinFunctionType:
+        return function
+    function.__wrapped__ = _Wrapped(original)  # type: ignore[attr-defined]
+    return MethodType(function, _Home(function.__module__))
 
 
 def _name_of(namespace: ModuleType | type) -> str:

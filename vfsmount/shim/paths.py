@@ -186,11 +186,11 @@ def _access(context: ShimContext, original: Function, act: Function) -> Function
 
     call = by_path(context, found, act)
 
-    def access(path: object = MISSING, *args: object, **kwargs: object) -> object:
+    def access(_: object, /, path: object = MISSING, *args: object, **kwargs: object) -> object:
         if type(path) is str and not kwargs and router.needle not in path and original(path, *args):
             return True
         try:
-            return call(path, *args, **kwargs)
+            return call(None, path, *args, **kwargs)
         except OSError:
             return False
 
@@ -211,12 +211,12 @@ def _symlink(context: ShimContext, original: Function) -> Function:
 
     link = by_path(context, make, act, follow=False)
 
-    def symlink(src: object = MISSING, dst: object = MISSING, *args: object, **kwargs: object) -> object:
+    def symlink(_: object, /, src: object = MISSING, dst: object = MISSING, *args: object, **kwargs: object) -> object:
         if src is MISSING or dst is MISSING:
             given = {name: path for name, path in (("src", src), ("dst", dst)) if path is not MISSING}
             return original(*args, **given, **kwargs)
         try:
-            return link(dst, src, *args, **kwargs)
+            return link(None, dst, src, *args, **kwargs)
         except OSError as error:
             # As symlink(2): the link's text comes first.
             if error.filename2 is None:
@@ -249,7 +249,7 @@ def _cwd(context: ShimContext) -> Iterator[Replacement]:
             raise os_error(errno.ENOTDIR, entry.path)
         router.enter(entry.path)
 
-    def change(fd: object = MISSING, *args: object, **kwargs: object) -> None:
+    def change(_: object, /, fd: object = MISSING, *args: object, **kwargs: object) -> None:
         if fd is MISSING:
             fchdir(*args, **kwargs)
         entry = None if real.in_passthrough() or args or kwargs else fds.get(fd)
@@ -262,12 +262,12 @@ def _cwd(context: ShimContext) -> Iterator[Replacement]:
         else:
             raise os_error(errno.ENOTDIR)
 
-    def where(*args: object, **kwargs: object) -> object:
+    def where(_: object, /, *args: object, **kwargs: object) -> object:
         if cwd.path is None or args or kwargs or real.in_passthrough():
             return getcwd(*args, **kwargs)
         return cwd.path
 
-    def where_bytes(*args: object, **kwargs: object) -> object:
+    def where_bytes(_: object, /, *args: object, **kwargs: object) -> object:
         if cwd.path is None or args or kwargs or real.in_passthrough():
             return getcwdb(*args, **kwargs)
         return real.fsencode(cwd.path)

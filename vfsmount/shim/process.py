@@ -222,7 +222,7 @@ def _lend(fds: FdTable, entries: Iterable[Description]) -> Iterator[Description]
 def _system(context: ShimContext) -> _Function:
     original = os.system
 
-    def system(command: Any) -> int:
+    def system(_: object, /, command: Any) -> int:
         if isinstance(command, (str, bytes)) and _concerned(context, Command(command, shell=True)):
             code = subprocess.call(command, shell=True)
             return code << 8 if code >= 0 else -code  # a wait status, as system(3) gives it
@@ -277,7 +277,7 @@ def _posix_spawns(context: ShimContext) -> Iterator[_Function]:
 def _posix_spawn(context: ShimContext, name: str, plans: list[Plan]) -> _Function:
     original = getattr(os, name)
 
-    def spawn(path: Any, argv: Any, env: Any, /, **options: Any) -> int:
+    def spawn(_: object, path: Any, argv: Any, env: Any, /, **options: Any) -> int:
         for action in options.get("file_actions") or ():
             if action[0] == os.POSIX_SPAWN_OPEN and context.router.route(action[2]) is not None:
                 raise os_error(errno.ENOTSUP, action[2], hint="open it and pass the descriptor")
@@ -310,7 +310,7 @@ def _exec(context: ShimContext, name: str) -> _Function:
     after it."""
     original = getattr(os, name)
 
-    def execute(path: Any, argv: Any, *env: Any) -> Any:
+    def execute(_: object, /, path: Any, argv: Any, *env: Any) -> Any:
         if context.children is not None and isinstance(argv, (tuple, list)) and argv:
             if context.children.concerns(Command([path, *argv[1:]], env=env[0] if env else None)):
                 hint = "a mounted path cannot be given to exec; use subprocess and exit with its code"

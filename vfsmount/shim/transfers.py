@@ -81,17 +81,21 @@ def _copies(fds: FdTable) -> Iterator[_Function]:
     real_copy_file_range: Callable[..., int] = vars(os).get("copy_file_range", absent)
     real_splice: Callable[..., int] = vars(os).get("splice", absent)
 
-    def sendfile(out_fd: Any, in_fd: Any, offset: Any, count: Any, *rest: Any, **more: Any) -> int:
+    def sendfile(_: object, /, out_fd: Any, in_fd: Any, offset: Any, count: Any, *rest: Any, **more: Any) -> int:
         if fds.get(out_fd) is None and fds.get(in_fd) is None:
             return real_sendfile(out_fd, in_fd, offset, count, *rest, **more)
         return _move(fds, out_fd, in_fd, operator.index(count), None if offset is None else operator.index(offset))
 
-    def copy_file_range(src: Any, dst: Any, count: Any, offset_src: Any = None, offset_dst: Any = None) -> int:
+    def copy_file_range(
+        _: object, /, src: Any, dst: Any, count: Any, offset_src: Any = None, offset_dst: Any = None
+    ) -> int:
         if fds.get(src) is None and fds.get(dst) is None:
             return real_copy_file_range(src, dst, count, offset_src, offset_dst)
         return _move(fds, dst, src, operator.index(count), offset_src, offset_dst)
 
-    def splice(src: Any, dst: Any, count: Any, offset_src: Any = None, offset_dst: Any = None, flags: Any = 0) -> int:
+    def splice(
+        _: object, /, src: Any, dst: Any, count: Any, offset_src: Any = None, offset_dst: Any = None, flags: Any = 0
+    ) -> int:
         if fds.get(src) is None and fds.get(dst) is None:
             return real_splice(src, dst, count, offset_src, offset_dst, flags)
         return _move(fds, dst, src, min(operator.index(count), 1 << 16), offset_src, offset_dst)
@@ -124,7 +128,7 @@ def _controls(fds: FdTable) -> Iterator[_Function]:
     locking = {getattr(_fcntl, name, -1) for name in ("F_SETLK", "F_SETLKW", "F_GETLK", "F_OFD_SETLK", "F_OFD_SETLKW")}
     plain = {_fcntl.F_GETFD, _fcntl.F_SETFL}
 
-    def fcntl(fd: Any, cmd: Any, arg: Any = 0, /) -> Any:
+    def fcntl(_: object, fd: Any, cmd: Any, arg: Any = 0, /) -> Any:
         number = number_of(fd)
         entry = fds.get(number)
         if entry is None:
@@ -144,7 +148,7 @@ def _controls(fds: FdTable) -> Iterator[_Function]:
             refuse(entry, errno.ENOTSUP, "a bucket has no locks")
         raise os_error(errno.EINVAL, entry.path)
 
-    def flock(fd: Any, operation: Any, /) -> None:
+    def flock(_: object, fd: Any, operation: Any, /) -> None:
         number = number_of(fd)
         entry = fds.get(number)
         if entry is None:
@@ -152,7 +156,7 @@ def _controls(fds: FdTable) -> Iterator[_Function]:
         else:
             refuse(entry, errno.ENOTSUP, "a bucket has no locks")
 
-    def lockf(fd: Any, cmd: Any, len: Any = 0, start: Any = 0, whence: Any = 0, /) -> None:
+    def lockf(_: object, fd: Any, cmd: Any, len: Any = 0, start: Any = 0, whence: Any = 0, /) -> None:
         number = number_of(fd)
         entry = fds.get(number)
         if entry is None:
@@ -160,7 +164,7 @@ def _controls(fds: FdTable) -> Iterator[_Function]:
         else:
             refuse(entry, errno.ENOTSUP, "a bucket has no locks")
 
-    def ioctl(fd: Any, request: Any, arg: Any = 0, mutate_flag: Any = True, /) -> Any:
+    def ioctl(_: object, fd: Any, request: Any, arg: Any = 0, mutate_flag: Any = True, /) -> Any:
         number = number_of(fd)
         entry = fds.get(number)
         if entry is None:
