@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,20 @@ IDLE: Final = (
     "--",
 )
 """A mount that no program looks at, and that costs no request."""
+EARLY_SIGNAL: Final = """
+import os, signal, subprocess, time
+
+class Popen(subprocess.Popen):
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        deadline = time.monotonic() + 20
+        while not os.path.exists("up") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+subprocess.Popen = Popen
+"""
+"""A signal arrives when the child is at work and Popen has not returned yet."""
 
 
 def run(*words: str, cwd: Path | None = None, stdin: str = "", env: Mapping[str, str] = {}) -> tuple[int, str, str]:
@@ -328,19 +343,20 @@ class TestNativePrograms:
         assert run(*IDLE, "sh", "-c", f"kill -{number.value} $$")[0] == -number
 
     @pytest.mark.slow
-    def test_a_signal_to_us_reaches_the_child(self) -> None:
-        words = [
-            sys.executable,
-            *IDLE,
-            "sh",
-            "-c",
-            "trap 'echo got; exit 4' TERM; echo up; while :; do sleep 0.05; done",
-        ]
+    @pytest.mark.parametrize("early", [False, True], ids=["while it runs", "while it starts"])
+    def test_a_signal_to_us_reaches_the_child(self, early: bool, tmp_path: Path) -> None:
+        # It ends by itself: a lost signal is a failure, not a hang.
+        script = "trap 'echo got; exit 4' TERM; : >up; i=0; while [ $i -lt 300 ]; do sleep 0.05; i=$((i+1)); done"
+        boot = (EARLY_SIGNAL if early else "") + "import sys, vfsmount.cli\nsys.exit(vfsmount.cli.main())"
+        words = [sys.executable, "-c", boot, *IDLE[2:], "sh", "-c", script]
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-        with subprocess.Popen(words, stdout=subprocess.PIPE, env=environ, text=True) as process:
+        with subprocess.Popen(words, stdout=subprocess.PIPE, env=environ, text=True, cwd=tmp_path) as process:
             assert process.stdout is not None
-            assert process.stdout.readline() == "up\n"
-            process.terminate()
+            if not early:
+                deadline = time.monotonic() + 20
+                while not (tmp_path / "up").exists() and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                process.terminate()
             assert process.stdout.read() == "got\n"
         assert process.returncode == 4
 

@@ -175,18 +175,24 @@ def _run_child(command: Sequence[str], session: Session) -> int:
     import subprocess
 
     running: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []  # came before Popen gave us the child, which may well be at work already
 
     def pass_on(number: int, _frame: object) -> None:
         # The terminal sends these to the child itself.
-        if number not in (signal.SIGINT, signal.SIGQUIT):
-            for child in running:
-                child.send_signal(number)
+        if number in (signal.SIGINT, signal.SIGQUIT):
+            return
+        if running:
+            running[0].send_signal(number)
+        else:
+            early.append(number)
 
     # Functions, not SIG_IGN: a child inherits what is ignored.
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, pass_on)
     try:
         running.append(subprocess.Popen(list(command)))
+        for missed in early:
+            running[0].send_signal(missed)
         code = running[0].wait()
     except FileNotFoundError:
         complain(f"{command[0]}: command not found")
