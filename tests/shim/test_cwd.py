@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,3 +129,47 @@ def test_bad_calls_fail_as_ever(mounted: Mounted) -> None:
         arguments = ("/", "/") if call in (os.fchdir, os.chdir) else ("/",)
         with pytest.raises(TypeError):
             call(*arguments)  # type: ignore[operator]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="CPython takes no buffer for a path any more")
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_a_buffer_is_a_path_inside_a_mount_too(mounted: Mounted, kind: type) -> None:
+    # CPython takes it with a warning; taken for no path of ours, it would name a file of the kernel's directory.
+    os.chdir(mounted.point)
+    with pytest.warns(DeprecationWarning, match=kind.__name__):
+        assert os.stat(kind(b"a.txt")).st_size == 5
+    with pytest.warns(DeprecationWarning, match=kind.__name__):
+        assert os.listdir(kind(b"dir")) == [b"b.txt", b"sub"]
+    with pytest.warns(DeprecationWarning, match=kind.__name__):
+        assert [entry.path for entry in os.scandir(kind(b"dir"))] == [b"dir/b.txt", b"dir/sub"]
+    with pytest.warns(DeprecationWarning, match=kind.__name__):
+        os.close(os.open(kind(b"new"), os.O_WRONLY | os.O_CREAT))
+    assert "new" in mounted.keys()
+    with pytest.raises(TypeError):
+        open(kind(b"a.txt"))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="CPython takes a buffer for a path, with a warning")
+def test_a_buffer_is_no_path(mounted: Mounted) -> None:
+    os.chdir(mounted.point)
+    for call in (os.stat, os.listdir, os.scandir, open, lambda path: os.open(path, os.O_WRONLY | os.O_CREAT)):
+        with pytest.raises(TypeError, match="bytearray"):
+            call(bytearray(b"a.txt"))
+
+
+def test_an_empty_path_beside_a_mounted_one(mounted: Mounted) -> None:
+    os.chdir(mounted.point)
+    for call in (lambda: os.rename("", "x"), lambda: os.rename("a.txt", "")):
+        with pytest.raises(FileNotFoundError):
+            call()
+
+
+def test_writing_where_the_kernels_directory_is_gone(mount: Callable[..., Mounted], tmp_path: Path) -> None:
+    mounted = mount("/vfs-bucket", writes="staged")
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    os.chdir(mounted.point)
+    os.rmdir(tmp_path / "gone")
+    with open("new", "w") as file:
+        file.write("staged")
+    assert os.stat("new").st_size == 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -249,3 +250,21 @@ def test_local_descriptors_are_untouched(bucket: Mounted, tmp_path: Path) -> Non
     assert refusal(os.close, number) == errno.EBADF
     with pytest.raises(TypeError):
         os.close("x")  # type: ignore[arg-type]
+
+
+def test_metadata_by_descriptor_as_by_path(mount: Callable[..., Mounted]) -> None:
+    for option in ("ignore", "error"):
+        mounted = mount(f"/vfs-{option}", metadata_ops=option)
+        number = os.open(mounted.path("a.txt"), os.O_RDONLY)
+        for call in (
+            lambda at: os.utime(at, (1, 2)),
+            lambda at: os.chmod(at, 0o600),
+            lambda at: os.chown(at, 1, 1),
+            lambda at: os.fchmod(at, 0o600) if isinstance(at, int) else os.chmod(at, 0o600),
+            lambda at: os.fchown(at, 1, 1) if isinstance(at, int) else os.chown(at, 1, 1),
+        ):
+            for at in (mounted.path("a.txt"), number):
+                with contextlib.nullcontext() if option == "ignore" else pytest.raises(PermissionError):
+                    call(at)
+        os.close(number)
+        assert os.stat(mounted.path("a.txt")).st_mode & 0o777 == 0o644

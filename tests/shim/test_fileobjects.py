@@ -421,3 +421,40 @@ def test_an_encoder_that_writes_to_fileno(bucket: Mounted) -> None:
         libc.write(file.fileno(), b"pixels", 6)
         file.write(b"trailer")
     assert stored(bucket, "picture.jpg") == b"headerpixelstrailer"
+
+
+def test_a_file_whose_number_was_closed(bucket: Mounted, local: Path) -> None:
+    for root in (str(local), bucket.point):
+        for call in (
+            lambda file: file.read(1),
+            lambda file: file.seek(0),
+            lambda file: file.tell(),
+            lambda file: file.close(),
+        ):
+            file = open(f"{root}/a.txt", "rb", buffering=0)
+            os.close(file.fileno())
+            with pytest.raises(OSError) as caught:
+                call(file)
+            assert caught.value.errno == errno.EBADF
+            with contextlib.suppress(OSError):
+                file.close()
+
+
+def test_what_was_written_before_the_number_was_closed_is_committed(bucket: Mounted) -> None:
+    file = io.FileIO(bucket.path("new"), "w")
+    file.write(b"written")
+    os.close(file.fileno())
+    with pytest.raises(OSError) as caught:
+        file.close()
+    assert caught.value.errno == errno.EBADF
+    assert stored(bucket, "new") == b"written"
+
+
+def test_a_raw_file_without_a_name_and_after_close(bucket: Mounted, local: Path) -> None:
+    for root in (str(local), bucket.point):
+        file = io.FileIO(f"{root}/a.txt")
+        del file.name
+        assert repr(file) == f"<_io.FileIO fd={file.fileno()} mode='rb' closefd=True>"
+        file.close()
+        with pytest.raises(ValueError, match="closed"):
+            file.flush()

@@ -11,7 +11,9 @@ import pickle
 import posix
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
 
 import pytest
 
@@ -231,6 +233,22 @@ def test_what_replaces_a_function_in_c_does_not_bind_in_a_class(mounted: Mounted
     with local.open(__file__, "rb") as file:
         assert local.stat(__file__).st_size == len(file.read())
     os.close(local.os_open(__file__, os.O_RDONLY))
+
+
+def test_what_somebody_else_patched_before_is_called(
+    mount: Callable[..., Mounted], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    original, seen = os.stat, list[object]()
+
+    def theirs(path: Any, **options: Any) -> os.stat_result:
+        seen.append(path)
+        return original(path, **options)
+
+    monkeypatch.setattr(os, "stat", theirs)
+    mounted = mount("/vfs-bucket")
+    assert os.stat(str(tmp_path)).st_ino == original(tmp_path).st_ino
+    assert os.stat(mounted.path("a.txt")).st_size == 5
+    assert seen == [str(tmp_path)]
 
 
 def test_copies_of_a_replacement_work(mounted: Mounted) -> None:

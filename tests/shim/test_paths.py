@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import gc
+import io
 import os
 import stat
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -243,3 +247,38 @@ def test_local_calls_are_untouched(mounted: Mounted, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         os.rename(name, name + "4")
     assert (caught.value.filename, caught.value.filename2) == (name, name + "4")
+
+
+@pytest.mark.parametrize("where", ["disk", "mount"])
+def test_a_failed_call_keeps_no_frame_alive(mounted: Mounted, disk: Path, where: str) -> None:
+    # An exception and a frame of its traceback that knew each other would keep what the callers' frames own.
+    class Owned:
+        pass
+
+    def outcome(call: Call) -> weakref.ref[Owned]:
+        owned = Owned()
+        with contextlib.suppress(Exception):
+            call(str(disk) if where == "disk" else mounted.point)
+        return weakref.ref(owned)
+
+    gc.disable()
+    try:
+        kept = [index for index, call in enumerate([*SAME, *FAILING]) if outcome(call)() is not None]
+    finally:
+        gc.enable()
+    assert kept == []
+
+
+FAILING: list[Call] = [
+    lambda at: os.rename(f"{at}/none", f"{at}/x"),
+    lambda at: os.rename(f"{at}/none", "/nowhere/x"),
+    lambda at: os.open(f"{at}/none", os.O_RDONLY),
+    lambda at: open(f"{at}/none"),
+    lambda at: open(f"{at}/dir"),
+    lambda at: io.FileIO(f"{at}/none"),
+    lambda at: io.open_code(f"{at}/none"),
+    lambda at: os.chdir(f"{at}/none"),
+    lambda at: os.symlink(f"{at}/none", f"{at}/dir"),
+    lambda at: os.truncate(f"{at}/none", 1),
+    lambda at: os.rmdir(f"{at}/dir"),
+]

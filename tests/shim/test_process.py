@@ -47,6 +47,15 @@ def test_spawn() -> None:
     assert os.waitpid(pid, 0)[1] == 0
 
 
+def test_posix_spawn_judges_file_actions_as_the_original() -> None:
+    for actions in ([None], [()], [(None,)], [(12345,)], [(os.POSIX_SPAWN_CLOSE,)], [(os.POSIX_SPAWN_OPEN, 3)], 3):
+        with pytest.raises(TypeError):
+            os.posix_spawn("/bin/true", ["true"], os.environ, file_actions=actions)
+    actions = iter([(os.POSIX_SPAWN_CLOSE, 0)])
+    pid = os.posix_spawn("/bin/true", ["true"], os.environ, file_actions=actions)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
 def test_posix_spawn() -> None:
     pid = os.posix_spawnp("grep", ["grep", "-q", "alpha", "/my-mount/a.txt"], os.environ)
     assert os.waitpid(pid, 0)[1] == 0

@@ -69,6 +69,10 @@ class StagedPlan:
         self.stage.remove()
 
 
+_NO_PATH: Final = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ)
+"""What looking up an argument says that is no path of something that exists: a program's text after ``-c``, say."""
+
+
 class StagingPlanner:
     """Serves every program that this process starts, on any platform."""
 
@@ -111,7 +115,15 @@ class StagingPlanner:
         text = _text(argument)
         if text is None or self._router.needle not in text:
             return False
-        return self.mentions(text) or _routed(self._router, text) is not None
+        return self.mentions(text) or self.routed(text) is not None
+
+    def routed(self, text: str) -> str | None:
+        """The mounted path that ``text`` is. A relative one is not, while the process stands inside a mount: the
+        program's own directory decides then.
+        """
+        if self._cwd.path is not None and not text.startswith("/"):
+            return None
+        return _routed(self._router, text)
 
     def _directory(self, command: Command) -> str | None:
         """The mounted directory that the program would start in."""
@@ -224,13 +236,15 @@ class _Planning:
         return target if self._table.covers(target) else None
 
     def _exact(self, text: str) -> str | None:
-        return _routed(self._router, text) if self._router.needle in text else None
+        return self._planner.routed(text) if self._router.needle in text else None
 
     def _attr(self, target: str) -> Attr | None:
         try:
             return self._table.stat(target)
-        except FileNotFoundError:
-            return None
+        except OSError as error:
+            if error.errno in _NO_PATH:
+                return None
+            raise
 
     def _placed(self, target: str, use: Use, given: str) -> str:
         if use.kind is Kind.IGNORING:

@@ -8,10 +8,12 @@ arguments are first tried on the original with an empty path, which parses them 
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Callable
 from typing import Any
 
 from vfsmount import real
+from vfsmount.errors import os_error
 from vfsmount.shim.context import ShimContext
 from vfsmount.shim.patcher import MISSING
 from vfsmount.shim.route import follow_up
@@ -39,16 +41,24 @@ def by_path(
     fds = context.fds
 
     def call(_: object, /, path: object = MISSING, *args: object, **kwargs: object) -> object:
+        # No local name holds an exception that is raised here: its traceback holds the callers' frames, and the two
+        # would keep each other, and whatever those frames own, until the garbage collector runs.
         if type(path) is str and not kwargs and router.needle not in path:
             try:
                 return original(path, *args) if args else original(path)
             except OSError as error:
-                return after(error, path, path, args, kwargs)
+                target = after(error, path, kwargs)
+                if target is None:
+                    raise
+            return mounted(act, target, path, args, kwargs)
         if type(path) is str and router.is_foreign(path) and kwargs.get("dir_fd") is None:
             try:
                 return original(path, *args, **kwargs)
             except OSError as error:
-                return after(error, path, path, args, kwargs)
+                target = after(error, path, kwargs)
+                if target is None:
+                    raise
+            return mounted(act, target, path, args, kwargs)
         if path is MISSING:
             return original(*args, **kwargs)
         if isinstance(path, int):
@@ -67,29 +77,30 @@ def by_path(
                 return original(path, *args, **kwargs)
             return original(local, *args, **{**kwargs, "dir_fd": None} if "dir_fd" in kwargs else kwargs)
         except OSError as error:
-            return after(error, path, local, args, kwargs)
+            target = after(error, path, kwargs)
+            if target is None:
+                if local is not path:
+                    follow_up(error, path)
+                raise
+        return mounted(act, target, path, args, kwargs)
 
     def follows(kwargs: dict[str, object]) -> bool:
         return follow and bool(kwargs.get("follow_symlinks", True))
 
-    def after(
-        error: OSError, path: object, local: object, args: tuple[object, ...], kwargs: dict[str, object]
-    ) -> object:
+    def after(error: OSError, path: object, kwargs: dict[str, object]) -> str | None:
         try:
-            target = router.retry(error, path, dir_fd=kwargs.get("dir_fd"), follow=follows(kwargs), making=making)
+            return router.retry(error, path, dir_fd=kwargs.get("dir_fd"), follow=follows(kwargs), making=making)
         except OSError as failed:
             raise follow_up(failed, path) from failed.__cause__
-        if target is None:
-            raise error if local is path else follow_up(error, path)
-        return mounted(act, target, path, args, kwargs)
 
     def mounted(
         action: Function | None, target: object, path: object, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> object:
         assert action is not None
-        if args or kwargs:
+        empty = empty_like(path)
+        if args or kwargs or empty is not None:
             with contextlib.suppress(OSError):
-                original("", *args, **kwargs)
+                original("" if empty is None else empty, *args, **kwargs)
         try:
             return action(target, *args, **kwargs)
         except OSError as error:
@@ -100,6 +111,16 @@ def by_path(
             raise
 
     return call
+
+
+def empty_like(path: object) -> Any:
+    """An empty path of the type of ``path`` where that makes the original warn: it takes any buffer. Else None."""
+    if isinstance(path, (str, bytes, int)) or hasattr(path, "__fspath__"):
+        return None
+    try:
+        return type(path)(b"")  # type: ignore[call-arg]
+    except TypeError:
+        return None
 
 
 def by_two_paths(context: ShimContext, original: Function, act: Function) -> Function:
@@ -123,7 +144,10 @@ def by_two_paths(context: ShimContext, original: Function, act: Function) -> Fun
             try:
                 return original(src, dst, *args)
             except OSError as error:
-                return after(error, src, dst, args, kwargs)
+                source, target = after(error, src, dst, kwargs)
+                if source is None and target is None:
+                    raise
+            return mounted(source, target, src, dst, args, kwargs)
         src_fd, dst_fd = kwargs.get("src_dir_fd"), kwargs.get("dst_dir_fd")
         try:
             source = router.route(src, dir_fd=src_fd, follow=False)
@@ -142,17 +166,18 @@ def by_two_paths(context: ShimContext, original: Function, act: Function) -> Fun
         try:
             return original(local, local2, *args, **options)
         except OSError as error:
-            return after(error, src, dst, args, kwargs)
+            source, target = after(error, src, dst, kwargs)
+            if source is None and target is None:
+                follow_up(error, src, dst)
+                raise
+        return mounted(source, target, src, dst, args, kwargs)
 
-    def after(error: OSError, src: object, dst: object, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
+    def after(error: OSError, src: object, dst: object, kwargs: dict[str, object]) -> tuple[str | None, str | None]:
         try:
             source = router.retry(error, src, dir_fd=kwargs.get("src_dir_fd"), follow=False)
-            target = router.retry(error, dst, dir_fd=kwargs.get("dst_dir_fd"), follow=False, making=True)
+            return source, router.retry(error, dst, dir_fd=kwargs.get("dst_dir_fd"), follow=False, making=True)
         except OSError as failed:
             raise follow_up(failed, src, dst) from failed.__cause__
-        if source is None and target is None:
-            raise follow_up(error, src, dst)
-        return mounted(source, target, src, dst, args, kwargs)
 
     def mounted(
         source: str | None,
@@ -171,6 +196,8 @@ def by_two_paths(context: ShimContext, original: Function, act: Function) -> Fun
         try:
             first = source if source is not None else router.absolute(src, kwargs.get("src_dir_fd"))
             second = target if target is not None else router.absolute(dst, kwargs.get("dst_dir_fd"))
+            if first is None or second is None:  # the empty path, the only one that passed the original's judgement
+                raise os_error(errno.ENOENT)
             return act(first, second)
         except OSError as error:
             raise follow_up(error, src, dst) from error.__cause__

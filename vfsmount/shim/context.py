@@ -57,8 +57,8 @@ class Replacement:
     The installer reads the original from ``namespace.__dict__``, gives ``function`` (when it is a plain function) the
     original's ``__name__``, ``__qualname__``, ``__module__``, ``__doc__`` and signature, patches every twin
     (``posix`` for ``os``, ``_io`` for ``io``) and rebinds what captured the original. Twins need no Replacement of
-    their own. Where the original is written in C, ``function`` takes one parameter before the caller's, which means
-    nothing: see ``patcher.stand_in``.
+    their own. Where the original is written in C, ``function`` takes one parameter before the caller's, called ``_``:
+    see ``patcher.stand_in``.
     """
 
     namespace: ModuleType | type

@@ -231,7 +231,12 @@ def _entry(name: str, given: object, read: Callable[[], Attr]) -> MountEntry:
 
 
 def _fspath(given: object) -> str | bytes:
-    found: str | bytes = real.fspath(given)  # type: ignore[call-overload]
+    """As ``os.fspath``, and bytes for a buffer, which the functions of ``os`` take for a path too."""
+    found: str | bytes
+    if isinstance(given, (str, bytes)) or hasattr(given, "__fspath__"):
+        found = real.fspath(given)
+    else:
+        found = bytes(given)  # type: ignore[call-overload]
     return found
 
 

@@ -8,6 +8,7 @@ too: ``get_inheritable``, ``get_blocking``, ``isatty``, ``fpathconf``, ``device_
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import operator
 import os
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vfsmount.errors import os_error
+from vfsmount.shim.calls import empty_like
 from vfsmount.shim.context import Replacement, ShimContext
 from vfsmount.shim.rawfile import number_of
 from vfsmount.shim.route import follow_up
@@ -23,6 +25,7 @@ from vfsmount.shim.route import follow_up
 if TYPE_CHECKING:
     from vfsmount.shim.description import Description
     from vfsmount.shim.descriptors import FdTable
+    from vfsmount.vfs.mounts import MountTable
 
 _Function = Callable[..., Any]
 
@@ -86,6 +89,10 @@ def _open(context: ShimContext) -> _Function:
                 target = router.retry(error, path, dir_fd=dir_fd, follow=not _wants(flags, no_follow))
                 if target is None:
                     raise follow_up(error, path) from error.__cause__
+        empty = empty_like(path)
+        if empty is not None:
+            with contextlib.suppress(OSError):
+                original(empty, flags)
         sys.audit("open", path, None, flags)
         try:
             return fds.install(table.open(target, operator.index(flags), mode))
@@ -303,14 +310,16 @@ def _facts(context: ShimContext) -> Iterator[_Function]:
         if entry is None:
             real_fchmod(fd, mode)
         else:
-            entry.chmod(mode)
+            with metadata_of(table, entry):
+                entry.chmod(mode)
 
     def fchown(_: object, /, fd: Any, uid: Any, gid: Any) -> None:
         entry = get(fd)
         if entry is None:
             real_fchown(fd, uid, gid)
         else:
-            entry.chown(uid, gid)
+            with metadata_of(table, entry):
+                entry.chown(uid, gid)
 
     def lockf(_: object, fd: Any, command: Any, length: Any, /) -> None:
         entry = get(fd)
@@ -362,6 +371,16 @@ def _facts(context: ShimContext) -> Iterator[_Function]:
         tcgetpgrp,
         tcsetpgrp,
     )
+
+
+@contextlib.contextmanager
+def metadata_of(table: MountTable, entry: Description) -> Iterator[None]:
+    """Around a change of mode, owner or times by descriptor: of no effect where the mount says so, as by path."""
+    try:
+        yield
+    except PermissionError:
+        if not table.ignores_metadata(entry.path):
+            raise
 
 
 def refuse(entry: Description, number: int, hint: str) -> NoReturn:

@@ -6,7 +6,7 @@ import importlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class _Wrapped:
 
     __slots__ = ("__wrapped__",)
 
-    def __init__(self, original: Callable[..., object]) -> None:
+    def __init__(self, original: Any) -> None:
         self.__wrapped__ = original
 
     @property
@@ -184,11 +184,11 @@ def stand_in(function: object, original: object) -> object:
     """``function``, disguised as what it replaces, in a form that behaves as that does in a class.
 
     A function written in C does not bind there (``class Files: opener = os.open``), one in Python does. So what
-    replaces such a function takes one parameter before the caller's, and is a bound method, which does not bind again
-    and costs a call nothing.
+    replaces such a function takes one parameter before the caller's, called ``_``, and is a bound method, which does
+    not bind again and costs a call nothing. (The original itself may be Python, where somebody else patched it.)
     """
     disguise(function, original)
-    if not isinstance(function, FunctionType) or type(original) is not BuiltinFunctionType:
+    if not isinstance(function, FunctionType) or function.__code__.co_varnames[:1] != ("_",):
         return function
     function.__wrapped__ = _Wrapped(original)  # type: ignore[attr-defined]
     return MethodType(function, _Home(function.__module__))

@@ -14,6 +14,7 @@ from vfsmount import real
 from vfsmount.errors import os_error
 from vfsmount.shim.calls import Function, by_path, by_two_paths
 from vfsmount.shim.context import Replacement, ShimContext
+from vfsmount.shim.fdcalls import metadata_of
 from vfsmount.shim.patcher import MISSING
 from vfsmount.shim.route import follow_up
 
@@ -64,13 +65,13 @@ class _Actions:
             "unlink": (self.unlink, None, False, False),
             "remove": (self.unlink, None, False, False),
             "readlink": (self.readlink, None, False, False),
-            "chmod": (self.chmod, lambda entry, mode, **_: entry.chmod(mode), True, False),
+            "chmod": (self.chmod, self.file_chmod, True, False),
             "lchmod": (self.chmod, None, False, False),
-            "chown": (self.chown, lambda entry, uid, gid, **_: entry.chown(uid, gid), True, False),
+            "chown": (self.chown, self.file_chown, True, False),
             "lchown": (self.chown, None, False, False),
             "chflags": (self.refused, None, True, False),
             "lchflags": (self.refused, None, False, False),
-            "utime": (self.utime, _file_utime, True, False),
+            "utime": (self.utime, self.file_utime, True, False),
             "truncate": (self.truncate, lambda entry, length: entry.truncate(length), True, False),
             "mkfifo": (self.mknod, None, False, False),
             "mknod": (self.mknod, None, False, False),
@@ -119,6 +120,18 @@ class _Actions:
     def utime(self, target: str, times: object = None, *, ns: object = MISSING, **_: object) -> None:
         self._above(target, errno.EPERM)
         self._table.utime(target, _mtime_ns(times, ns))
+
+    def file_chmod(self, entry: Description, mode: int, **_: object) -> None:
+        with metadata_of(self._table, entry):
+            entry.chmod(mode)
+
+    def file_chown(self, entry: Description, uid: int, gid: int, **_: object) -> None:
+        with metadata_of(self._table, entry):
+            entry.chown(uid, gid)
+
+    def file_utime(self, entry: Description, times: object = None, *, ns: object = MISSING, **_: object) -> None:
+        with metadata_of(self._table, entry):
+            entry.utime(_mtime_ns(times, ns))
 
     def truncate(self, target: str, length: int) -> None:
         self._above(target, errno.EISDIR)
@@ -276,10 +289,6 @@ def _cwd(context: ShimContext) -> Iterator[Replacement]:
     yield Replacement(os, "fchdir", change)
     yield Replacement(os, "getcwd", where)
     yield Replacement(os, "getcwdb", where_bytes)
-
-
-def _file_utime(entry: Description, times: object = None, *, ns: object = MISSING, **_: object) -> None:
-    entry.utime(_mtime_ns(times, ns))
 
 
 def _file_xattr(entry: Description, *_: object, **__: object) -> None:

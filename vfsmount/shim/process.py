@@ -278,7 +278,11 @@ def _posix_spawn(context: ShimContext, name: str, plans: list[Plan]) -> _Functio
     original = getattr(os, name)
 
     def spawn(_: object, path: Any, argv: Any, env: Any, /, **options: Any) -> int:
-        for action in options.get("file_actions") or ():
+        if isinstance(options.get("file_actions"), Iterator):
+            options["file_actions"] = list(options["file_actions"])  # it is looked at twice
+        for action in _sequence(options.get("file_actions")):
+            if not isinstance(action, tuple) or len(action) < 3:
+                continue  # a wrong one is the original's to judge
             if action[0] == os.POSIX_SPAWN_OPEN and context.router.route(action[2]) is not None:
                 raise os_error(errno.ENOTSUP, action[2], hint="open it and pass the descriptor")
             entry = context.fds.get(action[1])
@@ -298,6 +302,10 @@ def _posix_spawn(context: ShimContext, name: str, plans: list[Plan]) -> _Functio
 
     spawn.__name__ = name
     return spawn
+
+
+def _sequence(value: object) -> Iterable[object]:
+    return value if isinstance(value, Iterable) else ()
 
 
 def _execs(context: ShimContext) -> Iterator[_Function]:

@@ -101,7 +101,9 @@ class VfsFileIO(io.FileIO):
     def __repr__(self) -> str:
         if self._closed:
             return "<_io.FileIO [closed]>"
-        return f"<_io.FileIO name={self.name!r} mode={self.mode!r} closefd={self._closefd}>"
+        name = getattr(self, "name", None)
+        what = f"fd={self.number()}" if name is None else f"name={name!r}"
+        return f"<_io.FileIO {what} mode={self.mode!r} closefd={self._closefd}>"
 
     def __getstate__(self) -> NoReturn:
         raise TypeError("cannot pickle '_io.FileIO' instances")
@@ -139,10 +141,7 @@ class VfsFileIO(io.FileIO):
     def number(self) -> int:
         """The descriptor number, for calls that know it to be ours: nothing is fetched."""
         self._check_open()
-        if self._given:
-            assert self._number is not None
-            return self._number
-        if self._number is None or self._fds.get(self._number) is not self._entry:
+        if self._number is None:
             self._number = self._fds.number_for(self._entry)
         return self._number
 
@@ -185,6 +184,9 @@ class VfsFileIO(io.FileIO):
         length = entry.tell() if size is None else operator.index(size)
         entry.truncate(length)
         return length
+
+    def flush(self) -> None:
+        self._check_open()
 
     # Position ---------------------------------------------------------------------------------------------------------
 
@@ -234,11 +236,14 @@ class VfsFileIO(io.FileIO):
                 raise os_error(errno.EBADF)
             fds.close(number, entry, abort=abort)
             return
+        lost = self._is_lost()
         try:
-            if number is not None and fds.get(number) is entry:
+            if number is not None and not lost:
                 fds.close(number, entry, abort=abort)
         finally:
-            fds.release(entry, abort=abort)
+            fds.release(entry, abort=abort)  # also where the number is lost: what was written is committed
+        if lost:
+            raise os_error(errno.EBADF)
 
     def _dealloc_warn(self, source: object) -> None:
         """Called by the objects above when they are collected unclosed. Source: Modules/_io/bufferedio.c."""
@@ -264,9 +269,13 @@ class VfsFileIO(io.FileIO):
     def _live(self) -> Description:
         if self._closed:
             raise ValueError("I/O operation on closed file")
-        if self._given and self._fds.get(self._number) is not self._entry:
+        if self._is_lost():
             raise os_error(errno.EBADF)
         return self._entry
+
+    def _is_lost(self) -> bool:
+        """True where somebody closed the number that this object stands on, or gave out."""
+        return self._number is not None and self._fds.get(self._number) is not self._entry
 
     def _for_reading(self) -> Description:
         entry = self._live()

@@ -305,7 +305,12 @@ def _text(path: object) -> str | None:
         try:
             text = real.fsdecode(path)  # type: ignore[arg-type]
         except TypeError:
-            return None
+            if sys.version_info >= (3, 12):
+                return None
+            try:  # the functions of os take any buffer, if with a warning
+                text = real.fsdecode(bytes(memoryview(path)))  # type: ignore[arg-type]
+            except TypeError:
+                return None
     return text if text and "\0" not in text else None
 
 

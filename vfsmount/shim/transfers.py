@@ -207,6 +207,9 @@ def _mmap_class(fds: FdTable) -> type:
         __doc__ = original.__doc__
         _vfsmount_mapping: tuple[Description, weakref.finalize[Any, Any]] | None = None
 
+        def __repr__(self) -> str:
+            return str(super().__repr__()).replace("<mmap ", "<mmap.mmap ", 1)  # which a subclass leaves out
+
         def flush(self, *args: Any, **kwargs: Any) -> Any:
             result = super().flush(*args, **kwargs)
             if self._vfsmount_mapping is not None:

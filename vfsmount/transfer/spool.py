@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from concurrent.futures import Future
 from typing import Final
 
 from vfsmount import real
-from vfsmount.errors import Corrupt, PreconditionFailed
+from vfsmount.errors import Corrupt, PreconditionFailed, os_error
 from vfsmount.model import ObjectMeta
 from vfsmount.store.protocol import GetRange
 from vfsmount.transfer.pool import Submit
@@ -25,17 +26,13 @@ def scratch_directory() -> str:
 
     Raises OSError where there is none.
     """
-    candidates = [os.environ.get("TMPDIR"), tempfile.tempdir, "/tmp", "/var/tmp", "/dev/shm", real.getcwd()]
-    failure: OSError | None = None
-    for candidate in candidates:
-        if not isinstance(candidate, str) or not candidate:
-            continue
-        try:
-            if real.access(candidate, os.W_OK | os.X_OK):
-                return candidate
-        except OSError as error:
-            failure = error
-    raise failure or FileNotFoundError("no writable local directory for temporary files")
+    for candidate in (os.environ.get("TMPDIR"), tempfile.tempdir, "/tmp", "/var/tmp", "/dev/shm"):
+        if isinstance(candidate, str) and candidate and real.access(candidate, os.W_OK | os.X_OK):
+            return candidate
+    here = real.getcwd()  # fails where the process stands in a directory that is gone, so it is asked last
+    if real.access(here, os.W_OK | os.X_OK):
+        return here
+    raise os_error(errno.EACCES, here, hint="no writable local directory for temporary files; set TMPDIR")
 
 
 class SpoolFile:

@@ -216,7 +216,10 @@ class Filesystem:
             except OSError as error:
                 first = first or error
         if first is not None:
-            raise first
+            try:
+                raise first
+            finally:
+                first = None  # it and this frame would keep each other
 
     def saw_childless(self, keys: frozenset[str]) -> None:
         """A listing just showed that no key lies below these: for a while, to open one of them takes no LIST."""

@@ -199,6 +199,12 @@ class MountTable:
         mount, inner = self._target(path)
         mount.fs.set_metadata(inner, path, "chown")
 
+    def ignores_metadata(self, path: str) -> bool:
+        """True where a change of mode, owner or times is accepted without effect."""
+        found = self.find(path)
+        options = found[0].fs.options if found is not None else None
+        return options is not None and options.metadata_ops == "ignore" and not options.read_only
+
     def utime(self, path: str, mtime_ns: int) -> None:
         mount, inner = self._target(path)
         mount.fs.utime(inner, mtime_ns, path)

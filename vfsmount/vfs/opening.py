@@ -137,20 +137,23 @@ class Opener:
         result: GetResult | None = None
         failure: StoreError | None = None
         try:
-            result = self._beginning(key_of(self._options.key_prefix, path))
-        except StoreError as error:
-            failure = error
-        if shadow is not None:
-            is_directory = self._lookup.outcome(shadow, display)
-        elif isinstance(failure, NotFound):
-            self._cache.drop(path)
-            is_directory = self._lookup.outcome(self._submit(lambda: self._lookup.has_keys_below(path)), display)
-        else:
-            is_directory = False
-        if failure is not None and not is_directory:
-            if isinstance(failure, NotFound) and failure.code != "NoSuchBucket":
-                raise self._lookup.missing(path, display, asked)
-            raise failed(failure, display) from failure
+            try:
+                result = self._beginning(key_of(self._options.key_prefix, path))
+            except StoreError as error:
+                failure = error
+            if shadow is not None:
+                is_directory = self._lookup.outcome(shadow, display)
+            elif isinstance(failure, NotFound):
+                self._cache.drop(path)
+                is_directory = self._lookup.outcome(self._submit(lambda: self._lookup.has_keys_below(path)), display)
+            else:
+                is_directory = False
+            if failure is not None and not is_directory:
+                if isinstance(failure, NotFound) and failure.code != "NoSuchBucket":
+                    raise self._lookup.missing(path, display, asked)
+                raise failed(failure, display) from failure
+        finally:
+            failure = None  # it and this frame would keep each other
         meta = result.meta if result else None
         attr = self._lookup.settle(path, display, meta, asked, is_directory=is_directory)
         if result is None or is_directory:
