@@ -53,7 +53,9 @@ def test_a_number_is_a_real_one_and_not_inheritable(bucket: Mounted) -> None:
 
 def test_a_native_read_of_a_placeholder_fails_loudly(bucket: Mounted) -> None:
     number = os.open(bucket.path("a.txt"), os.O_RDONLY)
-    assert native_read(number, 5) == errno.EBADF
+    assert native_read(number, 5) == errno.EISDIR
+    assert native_write(number, b"x") == -1
+    assert ctypes.get_errno() == errno.EBADF
     assert os.read(number, 5) == b"hello"
     os.close(number)
 

@@ -15,11 +15,13 @@ from types import ModuleType
 from typing import Any, Final
 
 from vfsmount.hooks.hook import Hook, Seam
+from vfsmount.shim.descriptors import FdTable
 from vfsmount.shim.route import Router
 
 _log: Final = logging.getLogger(__name__)
 
 _LIBRARIES: Final = {
+    "ctypes": "stdlib",
     "h5py._hl.files": "hdf5",
     "lxml.etree": "xml",
     "pandas.io.parquet": "tables",
@@ -30,7 +32,12 @@ _LIBRARIES: Final = {
     "pyarrow.json": "arrow",
     "pyarrow.parquet.core": "arrow",
     "safetensors.numpy": "tensors",
+    "socket": "stdlib",
     "soundfile": "sound",
+    "sqlite3.dbapi2": "database",
+    "ssl": "stdlib",
+    "wave": "stdlib",
+    "zipfile": "stdlib",
 }
 """Awaited module -> the module here that holds its hook under ``HOOKS``."""
 
@@ -38,8 +45,8 @@ _LIBRARIES: Final = {
 class Arrivals:
     """A finder at the head of ``sys.meta_path``, from :meth:`start` to :meth:`undo`."""
 
-    def __init__(self, router: Router) -> None:
-        self._seam = Seam(router)
+    def __init__(self, router: Router, fds: FdTable) -> None:
+        self._seam = Seam(router, fds)
         self._active = False
 
     def start(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 from vfsmount import real
 from vfsmount.shim.aliases import rebind
+from vfsmount.shim.descriptors import FdTable
 from vfsmount.shim.patcher import MISSING, Ledger, disguise, lookup
 from vfsmount.shim.rawfile import raw_of
 from vfsmount.shim.route import Router
@@ -23,7 +25,7 @@ _log: Final = logging.getLogger(__name__)
 
 Function = Callable[..., Any]
 
-_CHUNK: Final = 1 << 20
+CHUNK: Final = 1 << 20
 """Bytes copied at a time from the local disk to the upload."""
 
 
@@ -51,6 +53,20 @@ def discard(file: Any) -> None:
         file.close()
 
 
+@contextlib.contextmanager
+def local_copy(path: Any) -> Iterator[str]:
+    """A copy of a file under its own name in a directory of its own on the local disk; both go after the block.
+
+    Raises: what opening the file raises.
+    """
+    with open(path, "rb") as source:
+        with tempfile.TemporaryDirectory(prefix="vfsmount-", dir=scratch_directory()) as place:
+            local = os.path.join(place, os.path.basename(real.fsdecode(path)))
+            with real.open(local, "wb") as target:
+                shutil.copyfileobj(source, target, CHUNK)
+            yield local
+
+
 class Staged:
     """A new file that a library writes in any order: on the local disk first, uploaded in one go by :meth:`close`.
 
@@ -69,7 +85,7 @@ class Staged:
             return
         try:
             self.local.seek(0)
-            shutil.copyfileobj(self.local, self._target, _CHUNK)
+            shutil.copyfileobj(self.local, self._target, CHUNK)
         except BaseException:
             self.discard()
             raise
@@ -87,12 +103,15 @@ class Hook:
     """Applied to ``module`` as soon as that has been imported."""
 
     module: str
-    majors: tuple[int, int]
-    """First and last major version of the library that the tests ran with; others are left alone."""
+    majors: tuple[int, int] | None
+    """First and last major version of the library that the tests ran with; others are left alone. None: a module of
+    the standard library."""
     apply: Callable[[Seam, ModuleType], None]
 
     def fits(self) -> bool:
         """True for a library of a tested version."""
+        if self.majors is None:
+            return True
         library = self.module.partition(".")[0]
         version = getattr(sys.modules.get(library), "__version__", None)
         if version is None:  # some set it after their submodules were imported
@@ -109,10 +128,11 @@ class Hook:
 class Seam:
     """Replaces functions and methods of libraries, and puts them back."""
 
-    __slots__ = ("_fresh", "_ledger", "_pairs", "_router")
+    __slots__ = ("_fds", "_fresh", "_ledger", "_pairs", "_router")
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, fds: FdTable) -> None:
         self._router = router
+        self._fds = fds
         self._ledger = Ledger()
         self._fresh: list[tuple[object, object]] = []
         self._pairs: list[tuple[object, object]] = []
@@ -124,12 +144,20 @@ class Seam:
         except OSError:
             return True  # `file/` below a mount: Python's open says what is wrong with it
 
+    def let_escape(self, number: object) -> None:
+        """Make a descriptor of ours good for native code and other processes; nothing happens to any other."""
+        entry = self._fds.get(number)
+        if entry is not None:
+            entry.escape()
+
     def wrap(self, owner: ModuleType | type, name: str, make: Callable[[Function], Function]) -> None:
         """Replace ``owner.name`` by ``make(original)``; :meth:`settle` does so where modules have captured it.
 
         The replacements are plain functions with the original's name, so that they pickle by reference.
         """
         original = lookup(owner, name)
+        if original is MISSING and isinstance(owner, type):  # inherited, from a class written in C perhaps
+            original = getattr(owner, name, MISSING)
         if original is MISSING or not callable(original):
             _log.debug("%s.%s: no such function in this version; left out", owner.__name__, name)
             return

@@ -1,8 +1,8 @@
 """References that modules captured before they could be patched: found by identity in ``sys.modules``, and rebound.
 
 ``from os import stat`` leaves ``os.stat`` in a module's globals; ``def f(opener=open)`` in a function's defaults;
-``stat = staticmethod( os.stat)`` in a class; ``OPENERS = {"": open}`` in a table, which may be an attribute of an
-object that the module keeps (so NumPy's loadtxt and savetxt open files). Modules are searched through their
+``stat = staticmethod( os.stat)`` in a class; ``OPENERS = {"": open}`` in a table or a list, which may be an attribute
+of an object that the module keeps (so NumPy's loadtxt and savetxt open files). Modules are searched through their
 ``__dict__`` alone, since ``getattr`` on a lazy module loads it. The search looks at some fifty thousand values, so its
 loops do next to nothing for a value that is neither wanted nor a container.
 """
@@ -13,7 +13,7 @@ import enum
 import functools
 import sys
 from collections.abc import Iterable, Mapping
-from types import CellType, FunctionType, ModuleType
+from types import CellType, FunctionType, ModuleType, SimpleNamespace
 from typing import Any, Final
 
 from vfsmount.shim.patcher import MISSING, Change, Ledger, namespace_of
@@ -52,10 +52,14 @@ class _Search:
         classes: dict[int, type] = {}
         partials: dict[int, functools.partial[object]] = {}
         tables: dict[int, dict[object, object]] = {}
+        lists: dict[int, list[object]] = {}
+        namespaces: dict[int, SimpleNamespace] = {}
         kinds: dict[type, dict[int, object] | None] = {
             FunctionType: functions,  # type: ignore[dict-item]
             functools.partial: partials,  # type: ignore[dict-item]
             dict: tables,  # type: ignore[dict-item]
+            list: lists,  # type: ignore[dict-item]
+            SimpleNamespace: namespaces,  # type: ignore[dict-item]
         }
         homes: dict[type, str] = {}
         disjoint = self._ids.isdisjoint
@@ -80,7 +84,13 @@ class _Search:
                 if store is not None:
                     store[id(value)] = value
                 elif kind in homes and homes[kind] == name:  # what other modules keep of it, they have from here
-                    self._object(name, value, tables)
+                    self._object(name, value, tables, lists)
+        for namespace in namespaces.values():
+            self._object("", namespace, tables, lists)
+        for held_list in lists.values():
+            # `__all__` and its like, which are most of them, hold text.
+            if held_list and type(held_list[0]) is not str and not disjoint(map(id, held_list)):
+                self._list(held_list)
         for table in tables.values():
             if table and not disjoint(map(id, table.values())):
                 self._globals("a table", table)
@@ -122,7 +132,9 @@ class _Search:
 
     # -- the places
 
-    def _object(self, name: str, value: object, tables: dict[int, dict[object, object]]) -> None:
+    def _object(
+        self, name: str, value: object, tables: dict[int, dict[object, object]], lists: dict[int, list[object]]
+    ) -> None:
         held = namespace_of(value)
         if not held:
             return
@@ -132,6 +144,21 @@ class _Search:
         for found in inside:
             if type(found) is dict:
                 tables[id(found)] = found
+            elif type(found) is list:
+                lists[id(found)] = found
+
+    def _list(self, held: list[object]) -> None:
+        for place, value in enumerate(held):
+            if id(value) not in self._ids:
+                continue
+
+            def get(place: int = place) -> object:
+                return held[place] if place < len(held) else MISSING
+
+            def put(new: object, place: int = place) -> None:
+                held[place] = new
+
+            self._record(Change(f"a list[{place}]", value, self._new(value), get, put))
 
     def _globals(self, name: str, held: dict[Any, object]) -> None:
         for key, value in list(held.items()):

@@ -84,6 +84,11 @@ class Description:
         return self.file.writable
 
     @property
+    def is_sequential(self) -> bool:
+        """True for a writer that may write at its end only."""
+        return self.file.writable and not self.file.is_dir and not isinstance(self.file, StagedFile)
+
+    @property
     def escaped(self) -> bool:
         """True where native code finds the real thing behind the numbers."""
         return self._content is not None or self._spool is not None
@@ -103,7 +108,7 @@ class Description:
             elif self.numbers:
                 number = real.dup(next(iter(self.numbers)))
             else:
-                number = kernelfiles.placeholder()
+                number = kernelfiles.placeholder() if self.file.is_dir else kernelfiles.file_placeholder()
                 self.identity = kernelfiles.identity(number)
             self.numbers.add(number)
             return number

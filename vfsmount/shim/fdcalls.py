@@ -73,7 +73,7 @@ def _open(context: ShimContext) -> _Function:
     no_follow = getattr(os, "O_NOFOLLOW", 0)
 
     def open(_: object, /, path: Any, flags: Any, mode: Any = 0o777, *, dir_fd: Any = None) -> int:
-        if type(path) is str and dir_fd is None and router.needle not in path:
+        if type(path) is str and dir_fd is None and router.needle not in path and "/fd/" not in path:
             target = None
             local: Any = path
         else:

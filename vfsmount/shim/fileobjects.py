@@ -23,6 +23,7 @@ from vfsmount.errors import os_error
 from vfsmount.model import PREFERRED_IO
 from vfsmount.shim.aborting import AbortingBufferedRandom, AbortingBufferedWriter, AbortingTextIOWrapper
 from vfsmount.shim.context import Replacement, ShimContext
+from vfsmount.shim.fileio import file_io_class
 from vfsmount.shim.rawfile import VfsFileIO
 from vfsmount.shim.route import follow_up
 
@@ -130,23 +131,72 @@ class Files:
             raw.close()
             raise
 
-    def raw(self, file: Any, mode: Any, closefd: bool, opener: Opener | None) -> VfsFileIO | None:
-        """``io.FileIO(...)``; None if the original is to do it."""
+    def raw(self, file: Any, mode: Any, closefd: Any, opener: Opener | None, original: Callable[..., Any]) -> Any:
+        """``io.FileIO(...)``: ours, or ``original``'s."""
+        parsed = parse_mode(mode, raw=True) if isinstance(mode, str) else None
+        if parsed is None:
+            return original(file, mode, closefd, opener)
+        if opener is not None and not isinstance(file, int):
+            number = opener(real.fspath(file), parsed.flags)
+            entry = self._context.fds.get(number)
+            if entry is None:
+                return original(file, mode, closefd, lambda path, flags: number)
+            return self._raw(entry, parsed, file, number, True)
+        if isinstance(file, int):
+            entry = self._context.fds.get(file)
+            if entry is None:
+                return original(file, mode, closefd, opener)
+            return self._raw(entry, parsed, file, int(file), closefd)
+        try:
+            target = self._context.router.route(file)
+        except OSError as error:
+            raise follow_up(error, file) from error.__cause__
+        if target is None:
+            local = self._context.router.local(file)
+            try:
+                if local is file:
+                    return original(file, mode, closefd)
+                return original(file, mode, closefd, lambda path, flags: real.fd_open(local, flags, 0o666))  # type: ignore[arg-type]
+            except OSError as error:
+                target = self._context.router.retry(error, file)
+                if target is None:
+                    raise
+        raw = self._raw(self._admit(target, file, parsed, closefd), parsed, file, None, True)
+        raw.description.owner = weakref.ref(raw)
+        return raw
+
+    def number(self, file: Any, mode: Any, closefd: Any, opener: Opener | None) -> tuple[int, Description] | None:
+        """A descriptor good for C code, for ``FileIO`` objects whose methods are C; None where the file is not ours."""
         parsed = parse_mode(mode, raw=True) if isinstance(mode, str) else None
         if parsed is None or opener is not None:
             return None
+        fds = self._context.fds
         if isinstance(file, int):
-            entry = self._context.fds.get(file)
-            return None if entry is None else self._raw(entry, parsed, file, int(file), closefd)
+            entry = fds.get(file)
+            if entry is None:
+                return None
+            entry.escape()
+            return int(file), entry
         target = self._context.router.route(file)
         if target is None:
             return None
+        entry = self._admit(target, file, parsed, closefd)
+        try:
+            number = fds.number_for(entry)
+            entry.escape()
+        finally:
+            fds.release(entry)
+        return number, entry
+
+    def close_number(self, number: int, entry: Description) -> None:
+        """Close what :meth:`number` gave. Raises: OSError where the upload failed."""
+        self._context.fds.close(number, entry)
+
+    def _admit(self, target: str, file: Any, parsed: Mode, closefd: Any) -> Description:
         if not closefd:
             raise ValueError("Cannot use closefd=False with file name")
-        sys.audit("open", file, mode, parsed.flags)
-        raw = self._raw(self._describe(target, file, parsed), parsed, file, None, True)
-        raw.description.owner = weakref.ref(raw)
-        return raw
+        sys.audit("open", file, parsed.raw, parsed.flags)
+        return self._describe(target, file, parsed)
 
     def _describe(self, target: str, given: object, parsed: Mode) -> Description:
         try:
@@ -253,7 +303,7 @@ def replacements(context: ShimContext) -> Iterable[Replacement]:
         closefd: Any = True,
         opener: Any = None,
     ) -> IO[Any]:
-        if type(file) is str and router.needle not in file and opener is None:
+        if type(file) is str and router.needle not in file and "/fd/" not in file and opener is None:
             target = None
         elif type(file) is int and file not in context.fds and opener is None:
             return original(file, mode, buffering, encoding, errors, newline, closefd, opener)
@@ -283,47 +333,10 @@ def replacements(context: ShimContext) -> Iterable[Replacement]:
     yield Replacement(builtins, "open", open)
     yield Replacement(io, "open", open)
     yield Replacement(io, "open_code", open_code)
-    yield Replacement(io, "FileIO", _file_io_class(files))
+    yield Replacement(io, "FileIO", file_io_class(files))
 
 
 def _opened_as(original: Callable[..., IO[Any]], file: Any, local: object, *arguments: Any) -> IO[Any]:
     """A local file that is relative to the virtual cwd, under the name that the caller gave."""
     opened = original(file, *arguments, lambda path, flags: real.fd_open(local, flags, 0o666))  # type: ignore[arg-type]
     return opened
-
-
-def _file_io_class(files: Files) -> type:
-    """A stand-in for ``io.FileIO`` that makes ours for a mounted path, and the real ones for all others."""
-    original = io.FileIO
-
-    class FileIOType(type(real.FileIO)):  # type: ignore[misc]
-        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-            if cls is not FileIO:
-                return super().__call__(*args, **kwargs)
-            bound = _file_io_arguments(*args, **kwargs)
-            made = files.raw(*bound) if bound is not None else None
-            return original(*args, **kwargs) if made is None else made
-
-        def __instancecheck__(cls, instance: object) -> bool:
-            return isinstance(instance, real.FileIO) if cls is FileIO else super().__instancecheck__(instance)
-
-        def __subclasscheck__(cls, subclass: type) -> bool:
-            return issubclass(subclass, real.FileIO) if cls is FileIO else super().__subclasscheck__(subclass)
-
-    class FileIO(real.FileIO, metaclass=FileIOType):  # type: ignore[valid-type,misc]
-        __doc__ = real.FileIO.__doc__
-
-    FileIO.__module__ = real.FileIO.__module__
-    FileIO.__qualname__ = real.FileIO.__qualname__
-    return FileIO
-
-
-def _file_io_arguments(*args: Any, **kwargs: Any) -> tuple[Any, Any, Any, Any] | None:
-    """``(file, mode, closefd, opener)``, or None where the original has to judge them."""
-    names = ("file", "mode", "closefd", "opener")
-    values: dict[str, Any] = {"mode": "r", "closefd": True, "opener": None}
-    values.update(zip(names, args, strict=False))
-    values.update(kwargs)
-    if len(args) > len(names) or set(values) != set(names):
-        return None
-    return values["file"], values["mode"], values["closefd"], values["opener"]

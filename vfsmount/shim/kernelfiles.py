@@ -75,10 +75,27 @@ def local_pair(front_flags: int, *, in_memory: bool) -> tuple[int, int]:
 
 
 def placeholder() -> int:
-    """A descriptor on which every native read, write and mmap fails with EBADF, with an inode of its own."""
+    """A descriptor on which every native read, write, seek and mmap fails with EBADF, with an inode of its own."""
     back, front = local_pair(_O_PATH, in_memory=True)
     real.fd_close(back)
     return front
+
+
+def file_placeholder() -> int:
+    """A descriptor for a file whose content is not here: native reads fail with EISDIR, writes with EBADF.
+
+    A nameless directory, because that is ready for poll(2) as a file is, and gives an error, not an empty file, to
+    whoever opens it again through ``/proc/self/fd``. Where none can be made, the other kind of placeholder.
+    """
+    path = _scratch_path()
+    try:
+        real.mkdir(path, 0o700)
+    except OSError:
+        return placeholder()
+    try:
+        return real.fd_open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    finally:
+        real.rmdir(path)
 
 
 def identity(number: int) -> tuple[int, int]:

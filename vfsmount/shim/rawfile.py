@@ -131,6 +131,11 @@ class VfsFileIO(io.FileIO):
     def description(self) -> Description:
         return self._entry
 
+    @property
+    def is_sequential(self) -> bool:
+        """True for a writer that may write at its end only."""
+        return self._entry.is_sequential
+
     def fileno(self) -> int:
         """A real descriptor number; a reader's content is fetched first unless the caller is one of :data:`SERVED`."""
         number = self.number()

@@ -100,7 +100,7 @@ class Router:
             return None
         if text[0] == "/" and not self._careful and _is_plain(text):
             if not text.startswith(self._starts):
-                return None
+                return self._behind_number(text) if "/fd/" in text else None
             absolute: str | None = text
         else:
             absolute = self._join(text, dir_fd)
@@ -195,6 +195,17 @@ class Router:
             if opened is not None and opened.is_dir:
                 return opened.path
         return None
+
+    def _behind_number(self, text: str) -> str | None:
+        """What ``/dev/fd/N`` and ``/proc/self/fd/N`` lead to, if the number is ours."""
+        where, _, rest = text.partition("/fd/")
+        digits, _, below = rest.partition("/")
+        if where not in ("/dev", "/proc/self", "/proc/thread-self", f"/proc/{real.getpid()}") or not digits.isdecimal():
+            return None
+        entry = self._fds.get(int(digits))
+        if entry is None:
+            return None
+        return self._resolve(f"{entry.path}/{below}" if below else entry.path, follow=True, making=False)
 
     def _join(self, text: str, dir_fd: object, *, any_name: bool = False) -> str | None:
         """``text`` made absolute, not normalised; None if it cannot be ours (or cannot be resolved)."""

@@ -94,6 +94,9 @@ class Spool:
         """
         size = real.fstat(self._back).st_size
         offset = real.lseek(self.front, 0, os.SEEK_CUR)
+        if size < self._end:  # cut by native code, as by whoever opens it again through /proc/self/fd to write
+            file.truncate(size)
+            self._advance(size)
         self._check_behind(file)
         if size > self._end:
             start = self._end

@@ -1,0 +1,110 @@
+"""Modules of the standard library that would not get along with a mount as they are.
+
+``zipfile`` goes back to complete the header of each member, unless it believes that the file cannot seek: then it
+writes data descriptors, which every reader knows. ``wave`` goes back to complete its one header, so it writes to the
+local disk first. ``socket.send_fds`` hands a number to another process, which has to find the content there. The
+dynamic loader and OpenSSL open files by path in C, so they get copies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from types import ModuleType
+from typing import Any, Final
+
+from vfsmount.hooks.hook import Function, Hook, Seam, Staged, local_copy
+from vfsmount.shim.rawfile import number_of, raw_of
+
+_FILES: Final = ("cafile", "certfile", "keyfile")
+"""Arguments of an SSL context's methods that are paths of files; they come first where they have no name."""
+
+
+def _zip(seam: Seam, module: ModuleType) -> None:
+    def make(original: Function) -> Function:
+        def __init__(self: Any, *args: Any, **more: Any) -> None:
+            original(self, *args, **more)
+            raw = raw_of(self.fp)
+            if raw is not None and raw.is_sequential and self.mode != "r":
+                self._seekable = False
+
+        return __init__
+
+    seam.wrap(module.ZipFile, "__init__", make)
+
+
+def _wave(seam: Seam, module: ModuleType) -> None:
+    def make(original: Function) -> Function:
+        def __init__(self: Any, f: Any) -> None:
+            if not isinstance(f, str) or not seam.is_mounted(f):
+                original(self, f)
+                return
+            staged = Staged(f, "wb")
+            try:
+                original(self, staged.local)
+            except BaseException:
+                staged.discard()
+                raise
+            self._i_opened_the_file = staged  # Wave_write.close() closes it last
+
+        return __init__
+
+    seam.wrap(module.Wave_write, "__init__", make)
+
+
+def _descriptors(seam: Seam, module: ModuleType) -> None:
+    def make(original: Function) -> Function:
+        def send_fds(sock: Any, buffers: Any, fds: Any, flags: int = 0, address: Any = None) -> Any:
+            fds = list(fds)
+            for each in fds:
+                seam.let_escape(number_of(each))
+            return original(sock, buffers, fds, flags, address)
+
+        return send_fds
+
+    seam.wrap(module, "send_fds", make)
+
+
+def _libraries(seam: Seam, module: ModuleType) -> None:
+    def make(original: Function) -> Function:
+        def dlopen(name: Any, *args: Any) -> Any:
+            if name is None or not seam.is_mounted(name):
+                return original(name, *args)
+            with local_copy(name) as local:  # the loader keeps it mapped; its name may go
+                return original(local, *args)
+
+        return dlopen
+
+    seam.wrap(module, "_dlopen", make)
+
+
+def _certificates(seam: Seam, module: ModuleType) -> None:
+    def make(original: Function) -> Function:
+        def load(self: Any, *args: Any, **more: Any) -> Any:
+            with contextlib.ExitStack() as copies:
+
+                def served(value: Any) -> Any:
+                    if isinstance(value, (str, bytes, os.PathLike)) and seam.is_mounted(value):
+                        return copies.enter_context(local_copy(value))
+                    return value
+
+                return original(
+                    self,
+                    *(served(value) for value in args[:2]),
+                    *args[2:],
+                    **{name: served(value) if name in _FILES else value for name, value in more.items()},
+                )
+
+        return load
+
+    for name in ("load_verify_locations", "load_cert_chain"):
+        seam.wrap(module.SSLContext, name, make)
+
+
+HOOKS: Final = (
+    Hook("ctypes", None, _libraries),
+    Hook("ssl", None, _certificates),
+    Hook("zipfile", None, _zip),
+    Hook("wave", None, _wave),
+    Hook("socket", None, _descriptors),
+)
