@@ -107,9 +107,13 @@ def _fast_copy() -> _Function:
     original: _Function = shutil._fastcopy_sendfile  # type: ignore[attr-defined]
 
     def _fastcopy_sendfile(fsrc: Any, fdst: Any) -> None:
-        if raw_of(fsrc) is None and raw_of(fdst) is None:
+        source, sink = raw_of(fsrc), raw_of(fdst)
+        if source is None and sink is None:
             original(fsrc, fdst)
             return
+        if source is not None and sink is not None and fsrc.tell() == 0 == fdst.tell():
+            if not sink.description.escaped and sink.description.file.copy_from(source.description.file):
+                return
         while data := fsrc.read(CHUNK):
             fdst.write(data)
 

@@ -66,6 +66,12 @@ class OpenFile(ABC):
         """EINVAL: not open for writing. Source: ftruncate(2)."""
         raise self.error(errno.EINVAL)
 
+    def copy_from(self, source: OpenFile) -> bool:
+        """Become a copy of ``source`` that the store makes when this is closed; False where it cannot, or is not worth
+        it, and the caller has to copy. Both positions are then at the end.
+        """
+        return False
+
     def utime(self, mtime_ns: int) -> None:
         raise self.error(errno.EPERM, "times of a committed file cannot be changed")
 

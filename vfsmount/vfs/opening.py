@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from typing import Final
 
 from vfsmount import real
 from vfsmount.clock import Clock
 from vfsmount.errors import NotFound, StoreError, os_error
-from vfsmount.model import Attr, ObjectMeta
+from vfsmount.model import Attr, ObjectId, ObjectMeta
 from vfsmount.store.protocol import GetRange, GetResult, PutAttributes, Store
 from vfsmount.transfer.budget import Budget
 from vfsmount.transfer.chunkcache import ChunkCache
@@ -30,6 +31,11 @@ from vfsmount.vfs.policy import Access, Node
 from vfsmount.vfs.readfile import ReadFile
 from vfsmount.vfs.staged import StagedFile, StagedNode
 from vfsmount.vfs.writefile import WriteFile
+
+SERVER_COPY_FROM: Final = 8 << 20
+"""Bytes from which on the store copies an object itself; the client that can do so under If-Match takes half a second
+to load, and what is smaller is read and written in less.
+"""
 
 
 class Opener:
@@ -159,7 +165,15 @@ class Opener:
         if result is None or is_directory:
             return DirectoryFile(display, flags, attr)
         reader = self._prefetcher.reader(result.meta, result.data)
-        return ReadFile(display, flags, attr, reader, lambda: self._local.end_read(path, readers))
+        return ReadFile(
+            display,
+            flags,
+            attr,
+            reader,
+            lambda: self._local.end_read(path, readers),
+            store=self._store,
+            version=ObjectId(result.meta.key, result.meta.etag),
+        )
 
     def _beginning(self, key: str) -> GetResult:
         """Metadata and first bytes; one request, two where what the cache has is old. Raises StoreError."""
@@ -291,8 +305,20 @@ class Opener:
             self._local.end_write(path)
             self._cache.drop(path)
 
+        def copier(source: OpenFile) -> Callable[[], ObjectMeta] | None:
+            if not isinstance(source, ReadFile) or source.store is not self._store or source.version.etag is None:
+                return None
+            if not self._store.traits.server_copy or source.stat().size < SERVER_COPY_FROM:
+                return None
+            key, etag = source.version
+            target = key_of(self._options.key_prefix, path)
+            condition = exclusive and self._store.traits.conditional_put
+            return lambda: self._store.copy(key, target, if_match=etag, if_none_match=condition)
+
         try:
-            handle = WriteFile(display, flags, start=start, attr_of=attr_of, on_commit=on_commit, on_end=on_end)
+            handle = WriteFile(
+                display, flags, start=start, attr_of=attr_of, on_commit=on_commit, on_end=on_end, copier=copier
+            )
         except BaseException:
             self._local.end_write(path)
             raise

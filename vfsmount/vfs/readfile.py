@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from typing import Final
 
 from vfsmount.errors import NotFound, StoreError, from_store, os_error
-from vfsmount.model import Attr
+from vfsmount.model import Attr, ObjectId
+from vfsmount.store.protocol import Store
 from vfsmount.transfer.reader import Reader
 from vfsmount.vfs.openfile import OpenFile
 
@@ -20,8 +22,20 @@ class ReadFile(OpenFile):
 
     readable = True
 
-    def __init__(self, path: str, flags: int, attr: Attr, reader: Reader, on_close: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        path: str,
+        flags: int,
+        attr: Attr,
+        reader: Reader,
+        on_close: Callable[[], None],
+        *,
+        store: Store,
+        version: ObjectId,
+    ) -> None:
         super().__init__(path, flags)
+        self.store: Final = store
+        self.version: Final = version
         self._attr = attr
         self._reader = reader
         self._on_close = on_close

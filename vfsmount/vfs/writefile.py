@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import errno
+import os
 from collections.abc import Callable
 
 from vfsmount.errors import StoreError, errno_for, from_store
@@ -36,12 +37,17 @@ class WriteFile(OpenFile):
         attr_of: Callable[[int, int | None], Attr],
         on_commit: Callable[[ObjectMeta], None],
         on_end: Callable[[], None],
+        copier: Callable[[OpenFile], Callable[[], ObjectMeta] | None],
     ) -> None:
+        """``copier``: how to have the store copy a file that is open for reading, or None."""
         super().__init__(path, flags)
         self._start = start
         self._attr_of = attr_of
         self._on_commit = on_commit
         self._on_end = on_end
+        self._copier = copier
+        self._copy: Callable[[], ObjectMeta] | None = None
+        self._copy_size = 0
         self._uploader = start()
         self._state = _State.WRITING
         self._failure: tuple[int, str | None, StoreError | None] | None = None
@@ -56,13 +62,28 @@ class WriteFile(OpenFile):
         return self._attr_of(self._size(), self._mtime_ns)
 
     def _size(self) -> int:
-        return self._uploader.size
+        return self._uploader.size if self._copy is None else self._copy_size
+
+    def copy_from(self, source: OpenFile) -> bool:
+        """One request at the commit, which fails with ESTALE where the source was replaced meanwhile."""
+        with self._position_lock:
+            self._check_alive()
+            if self._size():
+                return False
+            self._copy = self._copier(source)
+            if self._copy is None:
+                return False
+            self._copy_size = self._position = source.seek(0, os.SEEK_END)
+            return True
 
     def _write_at(self, offset: int, data: memoryview) -> int:
         with self._position_lock:
             self._check_alive()
             if not data:
                 return 0
+            if self._copy is not None:
+                self._fail(errno.EINVAL, "the store makes this file as a copy of another; nothing can be added")
+                raise self._failed()
             if offset != self._uploader.size:
                 self._fail(
                     errno.EINVAL,
@@ -82,10 +103,11 @@ class WriteFile(OpenFile):
             raise self.error(errno.EINVAL)
         with self._position_lock:
             self._check_alive()
-            if length == self._uploader.size:
+            if length == self._size():
                 return
             if length != 0:
                 raise self.error(errno.EPERM, 'a file can be cut to nothing only; mount with writes="staged" for more')
+            self._copy = None
             self._uploader.abort()
             self._uploader = self._start()
 
@@ -122,7 +144,11 @@ class WriteFile(OpenFile):
 
     def _commit(self) -> None:
         try:
-            meta = self._uploader.commit()
+            if self._copy is not None:
+                self._uploader.abort()
+                meta = self._copy()
+            else:
+                meta = self._uploader.commit()
         except StoreError as error:
             self._fail(errno_for(error), None, error)
             raise self._failed() from error
