@@ -61,6 +61,7 @@ set_inheritable: Final = os.set_inheritable
 get_inheritable: Final = os.get_inheritable
 isatty: Final = os.isatty
 fcntl: Final = _fcntl.fcntl
+ioctl: Final = _fcntl.ioctl
 getpid: Final = os.getpid
 
 import_locked: Final = _imp.lock_held

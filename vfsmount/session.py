@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Children = Literal["auto", "always", "never"]
+Children = Literal["auto", "always", "staging", "never"]
 
 _CHUNK: Final = 1 << 20
 """Bytes that :func:`materialize` copies at a time."""
@@ -244,7 +244,7 @@ def activate(
     fails.
     """
     mounts = configuration.load(config)
-    _check_choice("children", children, ("auto", "always", "never"))
+    _check_choice("children", children, ("auto", "always", "staging", "never"))
     _check_choice("on_leak", on_leak, ("error", "warn", "ignore"))
     _check_free(mounts)
     from vfsmount.store.factory import open_store
@@ -378,8 +378,8 @@ def _remount() -> None:
         _process.shim = _patch(mounts)
     elif _process.shim is not None:
         if not mounts:
-            _process.shim.hooks.undo()
-            _process.shim.installed.undo()
+            for undo in (_process.shim.hooks.undo, _process.shim.installed.undo, _process.shim.children.close):
+                undo()
         _process.shim.show(mounts)
         if not mounts:
             _process.shim.context.fds.close_all()

@@ -1,4 +1,4 @@
-"""A session over a bucket in memory, with its children served by staging."""
+"""Sessions over a bucket in memory, with children served by staging or by the supervisor."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import glob
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from vfsmount import CloudBucketMount
-from vfsmount.session import Session, activate_stores
+from vfsmount.children.supervisor.detect import supervision
+from vfsmount.session import Children, Session, activate_stores
 from vfsmount.store.memory import MemoryStore
 
 SEED = {"a.txt": b"alpha\n", "big.bin": bytes(1_000_000), "dir/b c.txt": b"beta\n", "dir/sub/c.txt": b"gamma\n"}
@@ -36,11 +38,27 @@ def stages() -> set[str]:
 
 @pytest.fixture
 def served(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """Children are staged."""
+    yield from serving("staging", tmp_path_factory, monkeypatch)
+
+
+@pytest.fixture
+def supervised(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """Children are supervised."""
+    if supervision() is None:
+        pytest.skip("no seccomp user notification here")
+    yield from serving("auto", tmp_path_factory, monkeypatch)
+
+
+def serving(
+    children: Children, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, **options: Any
+) -> Iterator[Served]:
     monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("stages")))
     store = MemoryStore()
     for key, data in SEED.items():
         store.put(key, data)
     before = stages()
-    with activate_stores({"/my-mount": (CloudBucketMount("bucket"), store)}) as session:
+    mount = CloudBucketMount("bucket", **options)
+    with activate_stores({"/my-mount": (mount, store)}, children=children) as session:
         yield Served(session, store)
         assert stages() <= before

@@ -21,7 +21,7 @@ from vfsmount.store.memory import MemoryStore
 def store() -> Iterator[MemoryStore]:
     bucket = MemoryStore()
     bucket.put("a.txt", b"alpha\n")
-    with activate_stores({"/my-mount": (CloudBucketMount("bucket"), bucket)}):
+    with activate_stores({"/my-mount": (CloudBucketMount("bucket"), bucket)}, children="staging"):
         yield bucket
 
 

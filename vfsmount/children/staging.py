@@ -56,7 +56,10 @@ class StagedPlan:
     env: Mapping[Any, Any] | None
     stage: Stage
 
-    def finish(self) -> None:
+    def started(self, pid: int) -> None:
+        """Nothing is left to do."""
+
+    def finish(self) -> bool:
         """Raises: EROFS where the program changed a copy."""
         changed = self.stage.changes()
         self.stage.remove()
@@ -64,6 +67,7 @@ class StagedPlan:
             listed = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
             logger.error("a child program changed copies of mounted files; the changes are lost: %s", listed)
             raise os_error(errno.EROFS, changed[0], hint=f"{_OUTPUT} [{listed}]")
+        return True
 
     def discard(self) -> None:
         self.stage.remove()
@@ -87,12 +91,12 @@ class StagingPlanner:
         """Whether the command mentions a mount or would run inside one. No request."""
         if real.in_passthrough():
             return False
-        if self._directory(command) is not None:
+        if self.directory(command) is not None:
             return True
         env = command.env
         if env is not None and env is not os.environ and self._environment(env):
             return True
-        return any(self._concerns(text) for text in (*_texts(command), command.executable) if text is not None)
+        return any(self._concerns(text) for text in (*texts(command), command.executable) if text is not None)
 
     def plan(self, command: Command) -> StagedPlan | None:
         """Stage what the command needs. Raises: ENOTSUP; and what reading the mount raises."""
@@ -100,7 +104,7 @@ class StagingPlanner:
             return None
         stage = Stage(self._table)
         try:
-            plan = _Planning(self, stage, self._table, self._router).plan(command, self._directory(command))
+            plan = _Planning(self, stage, self._table, self._router).plan(command, self.directory(command))
             stage.seal()
         except BaseException:
             stage.remove()
@@ -125,7 +129,7 @@ class StagingPlanner:
             return None
         return _routed(self._router, text)
 
-    def _directory(self, command: Command) -> str | None:
+    def directory(self, command: Command) -> str | None:
         """The mounted directory that the program would start in."""
         if command.cwd is None:
             return self._cwd.path
@@ -157,7 +161,7 @@ class _Planning:
         for name in self._planner._environment(command.env) if command.env is not None else ():
             hint = f"the environment variable {name} names a mounted path, which a child program cannot be served by"
             raise os_error(errno.ENOTSUP, _text(command.env[name]) if command.env else None, hint=hint)
-        argv = _texts(command)
+        argv = texts(command)
         if command.shell:
             argv = ["/bin/sh" if command.executable is None else str(_text(command.executable)), "-c", *argv]
         executable = None if command.shell or command.executable is None else self._program(command.executable)
@@ -298,7 +302,7 @@ def _text(value: object) -> str | None:
         return None
 
 
-def _texts(command: Command) -> list[str]:
+def texts(command: Command) -> list[str]:
     """The arguments as text; none where one is neither str, bytes nor PathLike, which the original will refuse."""
     argv = command.argv
     if isinstance(argv, (str, bytes, os.PathLike)):

@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--mount", metavar="POINT=URL", action="append", default=[], help="e.g. /data=s3://bucket/prefix/")
     run.add_argument("--no-check", dest="check", action="store_false", help="do not ask every bucket first")
     run.add_argument(
-        "--children", choices=("auto", "always", "never"), default="auto", help="which children see mounts"
+        "--children", choices=("auto", "always", "staging", "never"), default="auto", help="which children see mounts"
     )
     run.add_argument(
         "--on-leak", choices=("error", "warn", "ignore"), default="error", help="when files bypass a mount"

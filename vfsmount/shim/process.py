@@ -13,6 +13,7 @@ import errno
 import inspect
 import logging
 import os
+import signal
 import subprocess
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _Function = Callable[..., Any]
+FAILED: Final = 1
+"""Exit code in the stead of 0."""
 _ATTRIBUTE: Final = "_vfsmount_child"
 """Where a Popen object keeps its :class:`_Child`."""
 
@@ -44,6 +47,8 @@ class Command:
     executable: object = None
     cwd: object = None
     env: Mapping[Any, Any] | None = None
+    restore_signals: bool = True
+    """Signals that Python ignores are not to be ignored by the program."""
 
 
 class Plan(Protocol):
@@ -58,8 +63,14 @@ class Plan(Protocol):
     @property
     def env(self) -> Mapping[Any, Any] | None: ...
 
-    def finish(self) -> None:
-        """The program has ended. Raises: OSError where it changed what it was not to change."""
+    def started(self, pid: int) -> None:
+        """It has been started as the process ``pid``. Raises: OSError where it could not be executed."""
+
+    def finish(self) -> bool:
+        """The program has ended. False where something that it wrote is not where it should be, which was said.
+
+        Raises: OSError where it changed what it was not to change.
+        """
 
     def discard(self) -> None:
         """It never started."""
@@ -79,23 +90,32 @@ class ChildPlanner(Protocol):
 class _Child:
     """What has to be done when one program has ended."""
 
-    __slots__ = ("_fds", "_held", "_plan")
+    __slots__ = ("__weakref__", "_fds", "_held", "_plan", "error", "well")
 
     def __init__(self, fds: FdTable, plan: Plan | None, held: list[Description]) -> None:
         self._fds = fds
         self._plan = plan
         self._held = held
+        self.well = True
+        self.error: OSError | None = None
 
-    def finish(self) -> None:
-        """Drain and release what it had open, then look at what it did. Raises: OSError (the first one)."""
+    def finish(self) -> bool:
+        """Drain and release what it had open, then look at what it did: False where that failed, and was said.
+
+        Twice is once. Raises: OSError (the first one).
+        """
         held, self._held = self._held, []
         plan, self._plan = self._plan, None
         with contextlib.ExitStack() as stack:
             if plan is not None:
-                stack.callback(plan.finish)
+                stack.callback(self._finish_plan, plan)
             for entry in held:
                 stack.callback(self._fds.release, entry)
                 stack.callback(entry.publish)
+        return self.well
+
+    def _finish_plan(self, plan: Plan) -> None:
+        self.well = plan.finish()
 
     def discard(self) -> None:
         """It never started."""
@@ -106,24 +126,33 @@ class _Child:
         for entry in held:
             self._fds.release(entry)
 
-    def finish_logged(self) -> None:
-        """:meth:`finish` where nobody can catch anything."""
+    def finish_logged(self) -> bool:
+        """:meth:`finish` where nobody expects an exception; it is kept in :attr:`error`."""
         try:
-            self.finish()
+            return self.finish()
         except OSError as error:
             logger.error("after a child program: %s", error)
+            self.error, self.well = error, False
+            return False
 
 
 def replacements(context: ShimContext) -> Iterable[Replacement]:
     """``Popen``'s start and its two ways to see the end; the functions of ``os`` that start programs."""
-    for function in _popen(context):
+    running: dict[int, _Child] = {}
+    for function in _popen(context, running):
         yield Replacement(subprocess.Popen, function.__name__, function)
-    for function in (_system(context), *_spawns(context), *_posix_spawns(context), *_execs(context)):
+    for function in (
+        _system(context),
+        *_spawns(context),
+        *_posix_spawns(context, running),
+        *_execs(context),
+        *_waits(running),
+    ):
         if hasattr(os, function.__name__):
             yield Replacement(os, function.__name__, function)
 
 
-def _popen(context: ShimContext) -> Iterator[_Function]:
+def _popen(context: ShimContext, running: dict[int, _Child]) -> Iterator[_Function]:
     cls = subprocess.Popen
     start, wait_, poll_ = cls.__init__, cls.wait, cls.poll
     names = list(inspect.signature(start).parameters)[2:]
@@ -136,7 +165,14 @@ def _popen(context: ShimContext) -> Iterator[_Function]:
         given = dict(zip(names, rest, strict=False), **options) if rest else options
         plan = _planned(
             context,
-            Command(args, bool(given.get("shell")), given.get("executable"), given.get("cwd"), given.get("env")),
+            Command(
+                args,
+                bool(given.get("shell")),
+                given.get("executable"),
+                given.get("cwd"),
+                given.get("env"),
+                bool(given.get("restore_signals", True)),
+            ),
         )
         entries = _ours(fds, given)
         if plan is None and not entries:
@@ -152,24 +188,35 @@ def _popen(context: ShimContext) -> Iterator[_Function]:
                 with _once(given):
                     start(self, plan.argv, **given)
                 self.args = args
+                _await_start(self, plan, wait_)
         except BaseException:
             child.discard()
             raise
         setattr(self, _ATTRIBUTE, child)
+        running[self.pid] = child
         weakref.finalize(self, _collected, child, self.pid, orphans).atexit = False
 
     def wait(self: Any, timeout: Any = None) -> int:
-        code = wait_(self, timeout)
-        _finish(self)
-        return code
+        return _finish(self, wait_(self, timeout))
 
     def poll(self: Any) -> int | None:
         code = poll_(self)
-        if code is not None:
-            _finish(self)
-        return code
+        return code if code is None else _finish(self, code)
 
     yield from (__init__, wait, poll)
+
+
+def _await_start(popen: Any, plan: Plan, wait_: _Function) -> None:
+    """Raises: OSError where the program could not be executed; nothing of the process is left then."""
+    try:
+        plan.started(popen.pid)
+    except BaseException:
+        for stream in (popen.stdin, popen.stdout, popen.stderr):
+            if stream is not None:
+                stream.close()
+        popen.kill()
+        wait_(popen)
+        raise
 
 
 def _once(given: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:
@@ -193,10 +240,40 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _finish(popen: Any) -> None:
+def _finish(popen: Any, code: int) -> int:
+    """The exit code: that of a program whose output could not be uploaded is not 0."""
     child = popen.__dict__.pop(_ATTRIBUTE, None)
-    if child is not None:
-        child.finish()
+    if child is None:
+        return code
+    if not child.finish() and code == 0:
+        popen.returncode = code = FAILED
+    if child.error is not None:
+        raise child.error
+    return code
+
+
+def _waits(running: dict[int, _Child]) -> Iterator[_Function]:
+    """The functions that tell by its number that a program has ended: what it wrote is uploaded by then."""
+    for name in ("wait", "wait3", "wait4", "waitpid"):
+        if hasattr(os, name):
+            yield _wait(name, running)
+
+
+def _wait(name: str, running: dict[int, _Child]) -> _Function:
+    original = getattr(os, name)
+
+    def wait(*arguments: Any) -> Any:
+        found = original(*arguments)
+        pid, status = found[:2]
+        if pid not in running or not (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
+            return found
+        child = running.pop(pid)
+        if child.finish_logged() or status != 0:
+            return found
+        return (pid, FAILED << 8, *found[2:])
+
+    wait.__name__ = name
+    return wait
 
 
 def _planned(context: ShimContext, command: Command) -> Plan | None:
@@ -236,13 +313,12 @@ def _concerned(context: ShimContext, command: Command) -> bool:
 
 
 def _spawns(context: ShimContext) -> Iterator[_Function]:
-    running: list[tuple[_Child, int]] = []  # started with P_NOWAIT: nobody else holds them
     for name in ("spawnv", "spawnve", "spawnvp", "spawnvpe"):
         if hasattr(os, name):
-            yield _spawn(context, name, running)
+            yield _spawn(context, name)
 
 
-def _spawn(context: ShimContext, name: str, running: list[tuple[_Child, int]]) -> _Function:
+def _spawn(context: ShimContext, name: str) -> _Function:
     """``spawnl`` and its like are Python and end here."""
     original = getattr(os, name)
 
@@ -255,11 +331,6 @@ def _spawn(context: ShimContext, name: str, running: list[tuple[_Child, int]]) -
         child: Any = subprocess.Popen([file, *args[1:]], env=command.env)
         if mode == os.P_WAIT:
             return int(child.wait())
-        ended = [each for each in running if not _is_alive(each[1])]
-        for each in ended:
-            running.remove(each)
-            each[0].finish_logged()
-        running.append((child.__dict__.pop(_ATTRIBUTE), child.pid))
         child.returncode = 0  # the caller waits for it by its number
         return int(child.pid)
 
@@ -267,15 +338,15 @@ def _spawn(context: ShimContext, name: str, running: list[tuple[_Child, int]]) -
     return spawn
 
 
-def _posix_spawns(context: ShimContext) -> Iterator[_Function]:
-    plans: list[Plan] = []  # nobody is told when these end, so their stages stay until the session does
+def _posix_spawns(context: ShimContext, running: dict[int, _Child]) -> Iterator[_Function]:
     for name in ("posix_spawn", "posix_spawnp"):
         if hasattr(os, name):
-            yield _posix_spawn(context, name, plans)
+            yield _posix_spawn(context, name, running)
 
 
-def _posix_spawn(context: ShimContext, name: str, plans: list[Plan]) -> _Function:
+def _posix_spawn(context: ShimContext, name: str, running: dict[int, _Child]) -> _Function:
     original = getattr(os, name)
+    waitpid = os.waitpid
 
     def spawn(_: object, path: Any, argv: Any, env: Any, /, **options: Any) -> int:
         if isinstance(options.get("file_actions"), Iterator):
@@ -289,15 +360,27 @@ def _posix_spawn(context: ShimContext, name: str, plans: list[Plan]) -> _Functio
             if entry is not None and action[0] == os.POSIX_SPAWN_DUP2:
                 entry.escape()
         if isinstance(argv, (tuple, list)) and argv:
-            plan = _planned(context, Command([path, *argv[1:]], env=env))
+            plan = _planned(context, Command([path, *argv[1:]], env=env, restore_signals=False))
             if plan is not None:
                 if plan.cwd is not None:
                     plan.discard()
                     raise os_error(
                         errno.ENOTSUP, None, hint="posix_spawn cannot start in a mounted directory; use subprocess"
                     )
-                plans.append(plan)
-                return int(original(plan.argv[0], list(plan.argv), env, **options))
+                child = _Child(context.fds, plan, [])
+                try:
+                    pid = int(original(plan.argv[0], list(plan.argv), env, **options))
+                    try:
+                        plan.started(pid)
+                    except BaseException:
+                        os.kill(pid, signal.SIGKILL)
+                        waitpid(pid, 0)
+                        raise
+                except BaseException:
+                    child.discard()
+                    raise
+                running[pid] = child
+                return pid
         return int(original(path, argv, env, **options))
 
     spawn.__name__ = name

@@ -53,7 +53,7 @@ _OS: Final[Mapping[str, Treatment]] = {
         "fdatasync ftruncate fchmod fchown sendfile copy_file_range splice posix_fadvise set_blocking set_inheritable "
         "tcgetpgrp tcsetpgrp ttyname"
     ),
-    **_routed("execv execve posix_spawn posix_spawnp spawnv spawnve spawnvp spawnvpe system"),
+    **_routed("execv execve posix_spawn posix_spawnp spawnv spawnve spawnvp spawnvpe system wait wait3 wait4 waitpid"),
     **_left(_BY_ITSELF, "isatty get_blocking get_inheritable fpathconf get_terminal_size device_encoding"),
     **_left(_ON_ROUTED, "walk fwalk makedirs removedirs renames fdopen popen get_exec_path"),
     **_left(_ON_ROUTED, "execl execle execlp execlpe execvp execvpe spawnl spawnle spawnlp spawnlpe"),
@@ -127,8 +127,8 @@ NEITHER: Final[Mapping[str, frozenset[str]]] = {
         "sched_getscheduler sched_param sched_rr_get_interval sched_setaffinity sched_setparam sched_setscheduler "
         "sched_yield setegid seteuid setgid setgroups setpgid setpgrp setpriority setregid setresgid setresuid "
         "setreuid setsid setuid stat_result statvfs_result strerror sync sysconf terminal_size timerfd_create "
-        "times times_result umask uname uname_result unsetenv unshare urandom wait wait3 wait4 waitid_result "
-        "waitpid waitstatus_to_exitcode getenv getenvb process_cpu_count".split()
+        "times times_result umask uname uname_result unsetenv unshare urandom waitid_result "
+        "waitstatus_to_exitcode getenv getenvb process_cpu_count".split()
     ),
     "builtins": frozenset(
         "abs aiter all anext any ascii bin bool breakpoint bytearray bytes callable chr classmethod complex "

@@ -1,0 +1,81 @@
+"""The filter: which system calls of a child are sent to the supervisor. Pure.
+
+Source: linux/filter.h, linux/bpf_common.h, linux/seccomp.h.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from typing import Final
+
+from vfsmount.children.supervisor.syscalls import BY_PATH, Architecture
+
+NOTIFY: Final = 0x7FC00000
+"""SECCOMP_RET_USER_NOTIF."""
+ALLOW: Final = 0x7FFF0000
+ERRNO: Final = 0x00050000
+
+HANDOVER: Final = 0x4010
+"""MSG_NOSIGNAL | MSG_PROXY; the second one means nothing to Linux, so nobody else sets it."""
+
+_LOAD: Final = 0x20
+"""BPF_LD | BPF_W | BPF_ABS."""
+_EQUAL: Final = 0x15
+_AT_LEAST: Final = 0x35
+_RETURN: Final = 0x06
+_NUMBER, _ARCH = 0, 4
+_ARGUMENT: Final = 16
+"""Offset of the first argument; 8 bytes each, the low half first on both architectures."""
+
+
+def _step(code: int, k: int, yes: int = 0, no: int = 0) -> bytes:
+    return struct.pack("HBBI", code, yes, no, k)
+
+
+def program(architecture: Architecture, lazy: range) -> bytes:
+    """The filter's instructions, eight bytes each.
+
+    Calls on paths are sent here; so is every call whose first argument (for ``mmap``, ``sendfile`` and ``ioctl``
+    another one too) is a number in ``lazy``, the descriptors of files that are fetched while they are read, but the
+    few calls that need no content. ``io_uring`` is not there (ENOSYS), because its calls would pass by a filter.
+    """
+    numbers = architecture.numbers
+    steps = [
+        _step(_LOAD, _ARCH),
+        _step(_EQUAL, architecture.audit, 1, 0),
+        _step(_RETURN, ALLOW),
+        _step(_LOAD, _NUMBER),
+    ]
+    for name in BY_PATH:
+        if name in numbers:
+            steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, NOTIFY)]
+    steps += [_step(_EQUAL, numbers["io_uring_setup"], 0, 1), _step(_RETURN, ERRNO | errno.ENOSYS)]
+    if lazy:
+        for name in ("close", "close_range", "futex", "write", "writev", "prctl"):
+            steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, ALLOW)]
+        # Both may carry a descriptor; the launcher's own, which carries the listener, is told by its flags.
+        steps += [_step(_EQUAL, numbers["sendmmsg"], 0, 1), _step(_RETURN, NOTIFY)]
+        steps += [
+            _step(_EQUAL, numbers["sendmsg"], 0, 4),
+            _step(_LOAD, _ARGUMENT + 8 * 2),
+            _step(_EQUAL, HANDOVER, 0, 1),
+            _step(_RETURN, ALLOW),
+            _step(_RETURN, NOTIFY),
+        ]
+        for name, position in (("mmap", 4), ("sendfile", 1), ("ioctl", 2)):
+            test = _in_range(position, lazy)
+            steps += [_step(_EQUAL, numbers[name], 0, len(test)), *test, _step(_LOAD, _NUMBER)]
+        steps += _in_range(0, lazy)
+    steps.append(_step(_RETURN, ALLOW))
+    return b"".join(steps)
+
+
+def _in_range(position: int, numbers: range) -> list[bytes]:
+    """Notify where the argument is one of ``numbers`` (its high half is not looked at: a descriptor is an int)."""
+    return [
+        _step(_LOAD, _ARGUMENT + 8 * position),
+        _step(_AT_LEAST, numbers.start, 0, 2),
+        _step(_AT_LEAST, numbers.stop, 1, 0),
+        _step(_RETURN, NOTIFY),
+    ]

@@ -1,0 +1,87 @@
+"""One trapped system call on its way to an answer."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from vfsmount.children.supervisor import memory
+from vfsmount.children.supervisor.notify import Cancelled, Notification
+from vfsmount.children.supervisor.paths import AT_FDCWD
+from vfsmount.errors import os_error
+
+if TYPE_CHECKING:
+    from vfsmount.children.supervisor.family import Family
+
+PROCEED: Final = -(1 << 62)
+"""Answer: the kernel is to do the call as it stands."""
+INSTALLED: Final = PROCEED + 1
+"""Answer: it has been given, with a descriptor."""
+
+AT_SYMLINK_NOFOLLOW: Final = 0x100
+AT_REMOVEDIR: Final = 0x200
+AT_SYMLINK_FOLLOW: Final = 0x400
+AT_EMPTY_PATH: Final = 0x1000
+
+
+class Call:
+    """The arguments, and what can be done about them. Argument positions count from 0."""
+
+    __slots__ = ("args", "family", "note", "pid")
+
+    def __init__(self, family: Family, note: Notification) -> None:
+        self.family = family
+        self.note = note
+        self.pid = note.pid
+        self.args = note.args
+
+    def integer(self, position: int) -> int:
+        """A C ``int``."""
+        return signed(self.args[position])
+
+    def text(self, position: int) -> bytes:
+        """A path. Raises: EFAULT, ENAMETOOLONG; Cancelled where the process is gone."""
+        data = memory.read_string(self.pid, self.args[position])
+        self.check()
+        return data
+
+    def check(self) -> None:
+        """What was read from memory was the caller's own. Raises: Cancelled."""
+        if not self.family.listener.is_valid(self.note.ident):
+            raise Cancelled
+
+    def resolve(
+        self, position: int, dirfd: int | None = None, *, follow: bool = True, making: bool = False
+    ) -> str | None:
+        """The mounted path of the argument at ``position``, relative to the descriptor in the argument ``dirfd``.
+
+        None where it is not ours. From here on other calls of the family are answered by another thread.
+        """
+        raw = self.text(position)
+        if not raw:
+            return None
+        start = AT_FDCWD if dirfd is None else self.integer(dirfd)
+        path = self.family.resolver.resolve(self.pid, start, raw, follow=follow, making=making)
+        if path is not None:
+            self.family.take_time()
+            self.family.settle()
+        return path
+
+    def write(self, position: int, data: bytes) -> None:
+        """Into the buffer that the argument points to. Raises: EFAULT."""
+        self.check()
+        memory.write(self.pid, self.args[position], data)
+
+    def install(self, descriptor: int, *, cloexec: bool, at: int | None = None) -> int:
+        self.family.listener.install(self.note.ident, descriptor, cloexec=cloexec, at=at)
+        return INSTALLED
+
+
+def signed(value: int) -> int:
+    """The C ``int`` in a register."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value
+
+
+def not_supported(hint: str) -> OSError:
+    return os_error(errno.ENOTSUP, None, hint=hint)

@@ -1,0 +1,231 @@
+"""A program and all that it starts, supervised together."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+
+from vfsmount import real
+from vfsmount.children.supervisor.call import INSTALLED, PROCEED, Call
+from vfsmount.children.supervisor.dispatch import ANSWERS
+from vfsmount.children.supervisor.lazy import lazy
+from vfsmount.children.supervisor.notify import Cancelled, Listener, Notification
+from vfsmount.children.supervisor.paths import Outside, Resolver
+from vfsmount.children.supervisor.skeleton import Skeleton
+from vfsmount.children.supervisor.view import View
+from vfsmount.children.supervisor.writers import Writers
+
+if TYPE_CHECKING:
+    import os
+
+    from vfsmount.children.supervisor.skeleton import Node
+    from vfsmount.children.supervisor.syscalls import Architecture
+    from vfsmount.model import Attr
+    from vfsmount.vfs.mounts import MountTable
+
+logger = logging.getLogger(__name__)
+
+_THREADS: Final = 16
+"""Calls of one family that are answered at the same time, at most."""
+_SWEEP: Final = 0.05
+"""Seconds after which a file that was closed is looked for, while nothing else happens."""
+
+
+class Family:
+    """Threads take turns: one waits for the next call and answers it, if that takes no request; if it does, another
+    one waits meanwhile."""
+
+    def __init__(self, table: MountTable, architecture: Architecture, lazy_numbers: range) -> None:
+        self.view: Final = View(table)
+        self.skeleton: Final = Skeleton(self.view)
+        self.resolver: Final = Resolver(table, self.skeleton.root)
+        self.writers: Final = Writers(self.skeleton)
+        self.architecture: Final = architecture
+        self.lazy: Final = lazy_numbers
+        self.listener: Listener = Listener.__new__(Listener)
+        self._names: Final = {number: name for name, number in architecture.numbers.items()}
+        self._turn = threading.Lock()
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._threads: list[threading.Thread] = []
+        self._local = threading.local()
+        self._over = threading.Event()
+        self._closed = False
+
+    # -- life --
+
+    def start(self, descriptor: int) -> None:
+        """Answer what arrives at the listener ``descriptor``, until the last process has ended."""
+        self.listener = Listener(descriptor)
+        self._add_thread()
+
+    def settle(self) -> None:
+        """Upload what the family has closed, if anything. Raises nothing; see :attr:`failures`."""
+        if len(self.writers):
+            self.writers.sweep()
+
+    @property
+    def failures(self) -> list[OSError]:
+        """What could not be uploaded."""
+        return self.writers.failures
+
+    def ended(self) -> None:
+        """A process of the family has: what it wrote is uploaded; where it was the last, nothing of it is left."""
+        self.settle()
+        if self._over.is_set() or self.listener.is_over():
+            self._over.wait(60)
+
+    def close(self) -> None:
+        """The mounts go: calls that come now fail. Raises nothing."""
+        self.settle()
+        self._closed = True
+        if self._threads and not self._over.is_set():
+            for path in self.writers.paths():
+                logger.error("a child program still writes %s, which is not uploaded: its mount is gone", path)
+            self.writers.abandon()
+            self.listener.wake()
+        for thread in list(self._threads):
+            thread.join(10)
+        self.discard()
+
+    def discard(self) -> None:
+        """It never started, or all is done."""
+        if self._threads:
+            self.listener.close()
+        self.skeleton.remove()
+
+    # -- what calls need --
+
+    def attr(self, path: str) -> tuple[Attr, os.stat_result]:
+        """Of a mounted path, and of what stands for it. Costs what stat costs. Raises: OSError."""
+        writer = self.writers.get(path)
+        if writer is not None:
+            found = real.lstat(writer.node.local)
+            attr = writer.handles[0].stat()
+            return _sized(attr, found), found
+        attr = self.view.stat(path)
+        return attr, self.skeleton.place(path, attr)
+
+    def node_of(self, pid: int, number: int) -> Node | None:
+        """The file of ours that a process's descriptor leads to."""
+        link = f"/proc/{pid}/fd/{number}"
+        try:
+            if not real.readlink(link).startswith(self.skeleton.root):
+                return None
+            return self.skeleton.by_identity(real.stat(link))
+        except OSError:
+            return None
+
+    def lazy_number(self, pid: int) -> int | None:
+        """A free number for a file that is fetched while it is read; None: there is none."""
+        for number in self.lazy:
+            if not real.access(f"/proc/{pid}/fd/{number}", 0, follow_symlinks=False):
+                return number
+        return None
+
+    def fill_open(self, pid: int) -> None:
+        """Have the whole of every such file that the process has open."""
+        for number in self.lazy:
+            node = self.node_of(pid, number)
+            if node is not None and node.is_open:
+                self.take_time()
+                node.fill()
+
+    def take_time(self) -> None:
+        """This call may cost a request: let another thread take the calls that follow."""
+        if not getattr(self._local, "leads", False):
+            return
+        with self._lock:
+            if not self._waiting and len(self._threads) >= _THREADS:
+                return
+            spare = self._waiting > 0
+        self._local.leads = False
+        self._turn.release()
+        if not spare:
+            self._add_thread()
+
+    # -- threads --
+
+    def _add_thread(self) -> None:
+        with self._lock:
+            thread = threading.Thread(target=self._work, daemon=True, name=f"vfsmount-child-{len(self._threads)}")
+            self._threads.append(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        try:
+            while self._lead():
+                pass
+        except Exception:
+            logger.exception("the supervisor of a child program has failed")
+            self.listener.close()
+
+    def _lead(self) -> bool:
+        with self._lock:
+            if self._waiting > 1 and len(self._threads) > 2:
+                self._threads.remove(threading.current_thread())
+                return False
+            self._waiting += 1
+        self._turn.acquire()
+        with self._lock:
+            self._waiting -= 1
+        self._local.leads = True
+        try:
+            while self._local.leads:
+                if self._over.is_set() or self._closed:
+                    return False
+                try:
+                    note = self.listener.receive(_SWEEP if len(self.writers) else None)
+                except EOFError:
+                    self._end()
+                    return False
+                if note is not None:
+                    self._answer(note)
+                elif len(self.writers):
+                    self.take_time()
+                    self.settle()
+            return True
+        finally:
+            if self._local.leads:
+                self._local.leads = False
+                self._turn.release()
+
+    def _end(self) -> None:
+        if not self._over.is_set():
+            self.writers.finish()
+            self.skeleton.remove()
+            self.listener.close()
+            self._over.set()
+
+    def _answer(self, note: Notification) -> None:
+        name = self._names.get(note.number)
+        call = Call(self, note)
+        try:
+            try:
+                answers = ANSWERS.get(name or "")
+                answer = lazy(call, name) if answers is None else answers(call)
+            except Outside as outside:
+                logger.debug("%s of %s from inside a mount", name, outside.path)
+                self.listener.refuse(note.ident, errno.ENOTSUP)
+            except OSError as error:
+                self.listener.refuse(note.ident, error.errno or errno.EIO)
+            except Cancelled:
+                raise
+            except Exception:
+                logger.exception("%s of a child program failed here", name)
+                self.listener.refuse(note.ident, errno.EIO)
+            else:
+                if answer == PROCEED:
+                    self.listener.proceed(note.ident)
+                elif answer != INSTALLED:
+                    self.listener.answer(note.ident, answer)
+        except Cancelled:
+            pass
+
+
+def _sized(attr: Attr, found: os.stat_result) -> Attr:
+    import dataclasses
+
+    return dataclasses.replace(attr, size=found.st_size, mtime_ns=found.st_mtime_ns)

@@ -1,0 +1,179 @@
+"""open and its kin: a child gets a descriptor of a real local file or directory that stands for the mounted one."""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import TYPE_CHECKING, Final
+
+from vfsmount import real
+from vfsmount.children.supervisor import memory
+from vfsmount.children.supervisor.call import PROCEED, Call
+from vfsmount.children.supervisor.notify import Cancelled
+from vfsmount.children.supervisor.paths import Outside
+from vfsmount.children.supervisor.writers import Writer
+from vfsmount.vfs.staged import StagedFile
+
+if TYPE_CHECKING:
+    from vfsmount.children.supervisor.skeleton import Node
+    from vfsmount.vfs.openfile import OpenFile
+
+EAGER: Final = 2 << 20
+"""Bytes up to which a file is fetched when it is opened; a larger one while it is read."""
+_SYNC: Final = os.O_SYNC | os.O_DSYNC
+_KNOWN: Final = os.O_ACCMODE | os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_APPEND | os.O_DIRECTORY | _SYNC | os.O_TMPFILE
+_KEPT: Final = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK
+_LARGEFILE: Final = 0o100000 if os.uname().machine == "x86_64" else 0o400000
+
+
+def open_(call: Call) -> int:
+    return _open(call, 0, None, call.integer(1), call.integer(2))
+
+
+def creat(call: Call) -> int:
+    return _open(call, 0, None, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, call.integer(1))
+
+
+def openat(call: Call) -> int:
+    return _open(call, 1, 0, call.integer(2), call.integer(3))
+
+
+def openat2(call: Call) -> int:
+    flags, mode = struct.unpack("2Q", memory.read(call.pid, call.args[2], 16))
+    return _open(call, 1, 0, flags, mode)
+
+
+def _open(call: Call, position: int, dirfd: int | None, flags: int, mode: int) -> int:
+    cloexec = bool(flags & os.O_CLOEXEC)
+    try:
+        path = call.resolve(position, dirfd, follow=not flags & os.O_NOFOLLOW)
+    except Outside as outside:
+        number = real.fd_open(outside.path, flags | os.O_CLOEXEC | os.O_NOCTTY, mode & 0o7777)
+        return _given(call, number, cloexec=cloexec)
+    if path is None:
+        return PROCEED
+    family = call.family
+    if flags & os.O_PATH:
+        return _given(call, _by_name(call, path, flags), cloexec=cloexec)
+    if not family.view.table.covers(path):
+        local = family.skeleton.listed(path)
+        return _given(call, real.fd_open(local, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), cloexec=cloexec)
+    if flags & (os.O_ACCMODE | os.O_CREAT | os.O_TRUNC):
+        family.skeleton.release_unused()
+    opened = family.view.table.open(path, flags & _KNOWN)
+    try:
+        if opened.is_dir:
+            opened.close()
+            local = family.skeleton.listed(path)
+            return _given(call, real.fd_open(local, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), cloexec=cloexec)
+    except BaseException:
+        opened.close()
+        raise
+    if opened.writable:
+        return _write(call, path, opened, flags)
+    return _read(call, path, opened, flags)
+
+
+def _by_name(call: Call, path: str, flags: int) -> int:
+    """For O_PATH: whole, because it may be opened again through /proc, which is not noticed."""
+    attr, _ = call.family.attr(path)
+    if not attr.is_dir:
+        fetch(call, path)
+    wanted = os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW | flags & os.O_DIRECTORY
+    return real.fd_open(call.family.skeleton.local(path), wanted)
+
+
+def fetch(call: Call, path: str) -> Node:
+    """The file with all of its content. Raises: OSError."""
+    opened = call.family.view.table.open(path, os.O_RDONLY)
+    node = _node(call, path, opened)
+    node.fill()
+    return node
+
+
+def _node(call: Call, path: str, opened: OpenFile) -> Node:
+    skeleton = call.family.skeleton
+    try:
+        if isinstance(opened, StagedFile):  # it may change from one moment to the next
+            known = skeleton.node(path)
+            if known is None or not known.writing:
+                skeleton.drop(path)
+        node = skeleton.file(path, opened.stat())
+    except BaseException:
+        opened.close()
+        raise
+    if node.writing:
+        opened.close()
+    else:
+        node.lend(opened)
+        if isinstance(opened, StagedFile):
+            node.fill()
+    return node
+
+
+def _read(call: Call, path: str, opened: OpenFile, flags: int) -> int:
+    node = _node(call, path, opened)
+    cloexec = bool(flags & os.O_CLOEXEC)
+    number = real.fd_open(node.local, os.O_RDONLY | os.O_CLOEXEC | flags & os.O_NONBLOCK)
+    try:
+        if node.attr.size > EAGER and node.is_open:
+            place = call.family.lazy_number(call.pid)
+            if place is not None:
+                try:
+                    return call.install(number, cloexec=cloexec, at=place)
+                except OSError:  # beyond the limit that the process has set itself
+                    pass
+        node.fill()
+        return call.install(number, cloexec=cloexec)
+    finally:
+        real.fd_close(number)
+
+
+def _write(call: Call, path: str, opened: OpenFile, flags: int) -> int:
+    family = call.family
+    writer = family.writers.get(path)
+    if writer is not None:  # another open of a file on a staged mount
+        with writer.lock:
+            if not writer.done:
+                writer.handles.append(opened)
+                if flags & os.O_TRUNC:
+                    real.truncate(writer.node.local, 0)
+                number = real.fd_open(writer.node.local, flags & _KEPT | os.O_CLOEXEC)
+                return _given(call, number, cloexec=bool(flags & os.O_CLOEXEC))
+    try:
+        family.skeleton.drop(path)
+        node = family.skeleton.file(path, opened.stat())
+        node.writing = True
+        if isinstance(opened, StagedFile) and opened.stat().size:
+            _load(call, path, node)
+        writer = Writer(opened, node, changed=not isinstance(opened, StagedFile) or bool(flags & os.O_TRUNC))
+    except BaseException:
+        opened.close(abort=True)
+        raise
+    number = real.fd_open(node.local, flags & _KEPT | os.O_CLOEXEC)
+    family.writers.add(path, writer)
+    try:
+        return _given(call, number, cloexec=bool(flags & os.O_CLOEXEC))
+    except (OSError, Cancelled):
+        family.writers.abort(path, writer)
+        raise
+
+
+def _load(call: Call, path: str, node: Node) -> None:
+    """What a staged file holds already."""
+    source = call.family.view.table.open(path, os.O_RDONLY)
+    number = real.fd_open(node.local, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        while data := source.read(1 << 20):
+            while data:
+                data = data[real.fd_write(number, data) :]
+    finally:
+        real.fd_close(number)
+        source.close()
+
+
+def _given(call: Call, number: int, *, cloexec: bool) -> int:
+    try:
+        return call.install(number, cloexec=cloexec)
+    finally:
+        real.fd_close(number)

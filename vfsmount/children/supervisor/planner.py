@@ -1,0 +1,60 @@
+"""Plans of supervised programs, and which families there are."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vfsmount.children.supervisor.detect import lazy_numbers
+from vfsmount.children.supervisor.family import Family
+from vfsmount.children.supervisor.launch import Launch
+
+if TYPE_CHECKING:
+    from vfsmount.children.supervisor.syscalls import Architecture
+    from vfsmount.vfs.mounts import MountTable
+
+
+class Supervisor:
+    """Starts families for one mount table."""
+
+    def __init__(self, table: MountTable, architecture: Architecture) -> None:
+        self._table = table
+        self._architecture = architecture
+        self._families: weakref.WeakSet[Family] = weakref.WeakSet()
+
+    def launch(
+        self,
+        argv: Sequence[str],
+        *,
+        executable: str | None,
+        name: object,
+        directory: str | None,
+        cwd: object,
+        env: Mapping[Any, Any] | None,
+        restore_signals: bool,
+    ) -> Launch:
+        """A plan for the program ``executable`` (default: ``argv[0]``), started in the mounted ``directory``, if any.
+
+        Raises: what looking at the directory raises.
+        """
+        family = Family(self._table, self._architecture, lazy_numbers())
+        try:
+            if directory is not None:
+                attr, _ = family.attr(directory)
+                if not attr.is_dir:
+                    raise NotADirectoryError(20, os.strerror(20), directory)
+                cwd = family.skeleton.local(directory)
+            program = argv[0] if executable is None else executable
+            launch = Launch(family, program, argv, cwd=cwd, env=env, restore_signals=restore_signals, name=name)
+        except BaseException:
+            family.close()
+            raise
+        self._families.add(family)
+        return launch
+
+    def close(self) -> None:
+        """The mounts go. Raises nothing."""
+        for family in list(self._families):
+            family.close()

@@ -1,0 +1,139 @@
+"""Files that a family writes: local files, uploaded when the last descriptor for writing is closed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING, Final
+
+from vfsmount import real
+from vfsmount.children.supervisor.skeleton import is_unwritten
+from vfsmount.vfs.staged import StagedFile
+
+if TYPE_CHECKING:
+    from vfsmount.children.supervisor.skeleton import Node, Skeleton
+    from vfsmount.vfs.openfile import OpenFile
+
+logger = logging.getLogger(__name__)
+
+_BLOCK: Final = 1 << 20
+"""Bytes handed to an upload at a time."""
+
+
+class Writer:
+    """One file being written, by however many descriptors."""
+
+    def __init__(self, handle: OpenFile, node: Node, *, changed: bool) -> None:
+        self.handles = [handle]
+        self.node = node
+        self.lock = threading.RLock()
+        self.done = False
+        self._back = real.fd_open(node.local, os.O_RDONLY | os.O_CLOEXEC)
+        self._changed = changed
+        self._stamp = self._look()
+
+    def is_unwritten(self) -> bool:
+        """True where no process has it open for writing."""
+        return is_unwritten(self._back)
+
+    def commit(self) -> None:
+        """Upload it. Raises: OSError."""
+        handle = self.handles[0]
+        failure: OSError | None = None
+        try:
+            if self._changed or self._look() != self._stamp or len(self.handles) > 1:
+                self._copy(handle)
+        except OSError as error:
+            failure = error
+        for each in self.handles:
+            try:
+                each.close(abort=failure is not None)
+            except OSError as error:
+                failure = failure or error
+        real.fd_close(self._back)
+        if failure is not None:
+            raise failure
+
+    def abort(self) -> None:
+        for handle in self.handles:
+            handle.close(abort=True)
+        real.fd_close(self._back)
+
+    def _copy(self, handle: OpenFile) -> None:
+        if isinstance(handle, StagedFile):
+            handle.truncate(0)
+        offset = 0
+        while data := real.pread(self._back, _BLOCK, offset):
+            handle.write(data)
+            offset += len(data)
+
+    def _look(self) -> tuple[int, int]:
+        found = real.fstat(self._back)
+        return found.st_size, found.st_mtime_ns
+
+
+class Writers:
+    """All of one family. What could not be uploaded is kept in :attr:`failures`."""
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        self._skeleton = skeleton
+        self._lock = threading.Lock()
+        self._open: dict[str, Writer] = {}
+        self.failures: list[OSError] = []
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def get(self, path: str) -> Writer | None:
+        return self._open.get(path)
+
+    def add(self, path: str, writer: Writer) -> None:
+        with self._lock:
+            self._open[path] = writer
+
+    def sweep(self) -> None:
+        """Commit what nobody writes any more: one fcntl for each file, and the upload. Raises nothing."""
+        for path, writer in list(self._open.items()):
+            with writer.lock:  # who comes second waits: it may have seen the close, and wants to see the object
+                if not writer.done and writer.is_unwritten():
+                    self._finish(path, writer)
+
+    def finish(self) -> None:
+        """Commit all, for no process is left."""
+        for path, writer in list(self._open.items()):
+            with writer.lock:
+                if not writer.done:
+                    self._finish(path, writer)
+
+    def paths(self) -> list[str]:
+        """What is being written."""
+        return sorted(self._open)
+
+    def abandon(self) -> None:
+        """Drop all that is being written."""
+        for path, writer in list(self._open.items()):
+            self.abort(path, writer)
+
+    def abort(self, path: str, writer: Writer) -> None:
+        """The process died before it got its descriptor."""
+        with writer.lock:
+            if not writer.done:
+                self._forget(path, writer)
+                writer.abort()
+
+    def _finish(self, path: str, writer: Writer) -> None:
+        try:
+            writer.commit()
+        except OSError as error:
+            logger.error("what a child program wrote to %s could not be uploaded: %s", path, error)
+            self.failures.append(error)
+        finally:
+            self._forget(path, writer)
+
+    def _forget(self, path: str, writer: Writer) -> None:
+        writer.done = True
+        writer.node.writing = False
+        with self._lock:
+            self._open.pop(path, None)
+        self._skeleton.drop(path)
