@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -124,3 +125,9 @@ def test_children_see_no_descriptor_they_were_not_given() -> None:
     code = f"import os\ntry: os.fstat({number})\nexcept OSError: print('closed')"
     assert subprocess.check_output([sys.executable, "-c", code], close_fds=False) == b"closed\n"
     os.close(number)
+
+
+def test_a_shell_wants_no_path_object(tmp_path: Path) -> None:
+    for path in (tmp_path / "x", Path("/my-mount/a.txt")):
+        with pytest.raises(TypeError, match="path-like"):
+            subprocess.Popen(path, shell=True)

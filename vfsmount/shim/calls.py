@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -62,9 +64,12 @@ def by_path(
         if path is MISSING:
             return original(*args, **kwargs)
         if isinstance(path, int):
+            path = as_number(path)
             entry = fds.get(path) if on_file is not None and not real.in_passthrough() else None
             return original(path, *args, **kwargs) if entry is None else mounted(on_file, entry, path, args, kwargs)
         dir_fd = kwargs.get("dir_fd")
+        if type(dir_fd) is bool:
+            dir_fd = kwargs["dir_fd"] = as_number(dir_fd)
         try:
             target = router.route(path, dir_fd=dir_fd, follow=follows(kwargs), making=making)
             local = router.local(path, dir_fd) if target is None else path
@@ -111,6 +116,16 @@ def by_path(
             raise
 
     return call
+
+
+def as_number(descriptor: int) -> int:
+    """``descriptor``, with the warning of Python 3.13 where it is a bool; called by a replacement, on behalf of its
+    caller, to whom CPython's own warning would not be ascribed.
+    """
+    if type(descriptor) is bool and sys.version_info >= (3, 13):
+        warnings.warn("bool is used as a file descriptor", RuntimeWarning, stacklevel=3)
+        return int(descriptor)
+    return descriptor
 
 
 def empty_like(path: object) -> Any:

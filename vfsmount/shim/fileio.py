@@ -11,6 +11,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 from vfsmount import real
+from vfsmount.shim.calls import as_number
 
 if TYPE_CHECKING:
     from vfsmount.shim.description import Description
@@ -30,6 +31,8 @@ def file_io_class(files: Files) -> type:
             bound = _bound(*args, **kwargs)
             if bound is None:
                 return original(*args, **kwargs)
+            if type(bound[0]) is bool:
+                return original(as_number(bound[0]), *bound[1:])
             return files.raw(*bound, original)
 
         def __instancecheck__(cls, instance: object) -> bool:

@@ -163,6 +163,8 @@ def _popen(context: ShimContext, running: dict[int, _Child]) -> Iterator[_Functi
         if isinstance(args, Iterator):
             args = list(args)  # as Popen does, and it is looked at twice
         given = dict(zip(names, rest, strict=False), **options) if rest else options
+        if given.get("shell") and isinstance(args, os.PathLike):
+            start(self, args, *rest, **options)  # raises: a shell wants a line
         plan = _planned(
             context,
             Command(

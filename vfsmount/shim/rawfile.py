@@ -211,6 +211,12 @@ class VfsFileIO(io.FileIO):
         """Commits a writer if nothing else refers to the open file. Raises: OSError where the upload failed."""
         if self._closed:
             return
+        try:
+            self.flush()  # which a caller may have put something of its own in place of
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         self._closed = True
         try:
             if self._broken and not self._abort:

@@ -1,0 +1,135 @@
+"""Raw files: whose number was closed, whose methods were replaced, and what is made from ``io.FileIO``."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.shim.conftest import Mounted
+
+TEXT = "first\r\nsecond\nträger\n"
+
+
+@pytest.fixture
+def bucket(mount: Callable[..., Mounted]) -> Mounted:
+    return mount("/vfs-bucket", seed={"a.txt": TEXT.encode(), "empty": b""})
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Path:
+    (tmp_path / "a.txt").write_bytes(TEXT.encode())
+    (tmp_path / "empty").write_bytes(b"")
+    return tmp_path
+
+
+def stored(bucket: Mounted, key: str) -> bytes:
+    """What the bucket holds, behind the mount's back."""
+    return bytes(bucket.store.get_range(key, 0, 1 << 30).data)
+
+
+def test_a_file_whose_number_was_closed(bucket: Mounted, local: Path) -> None:
+    for root in (str(local), bucket.point):
+        for call in (
+            lambda file: file.read(1),
+            lambda file: file.seek(0),
+            lambda file: file.tell(),
+            lambda file: file.close(),
+        ):
+            file = open(f"{root}/a.txt", "rb", buffering=0)
+            os.close(file.fileno())
+            with pytest.raises(OSError) as caught:
+                call(file)
+            assert caught.value.errno == errno.EBADF
+            with contextlib.suppress(OSError):
+                file.close()
+
+
+def test_what_was_written_before_the_number_was_closed_is_committed(bucket: Mounted) -> None:
+    file = io.FileIO(bucket.path("new"), "w")
+    file.write(b"written")
+    os.close(file.fileno())
+    with pytest.raises(OSError) as caught:
+        file.close()
+    assert caught.value.errno == errno.EBADF
+    assert stored(bucket, "new") == b"written"
+
+
+def test_a_raw_file_without_a_name_and_after_close(bucket: Mounted, local: Path) -> None:
+    for root in (str(local), bucket.point):
+        file = io.FileIO(f"{root}/a.txt")
+        del file.name
+        assert repr(file) == f"<_io.FileIO fd={file.fileno()} mode='rb' closefd=True>"
+        file.close()
+        with pytest.raises(ValueError, match="closed"):
+            file.flush()
+
+
+def test_a_subclass_of_fileio_reaches_the_mount(bucket: Mounted, local: Path) -> None:
+    class Counted(io.FileIO):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.reads = 0
+
+        def readinto(self, buffer: Any) -> int | None:
+            self.reads += 1
+            return super().readinto(buffer)
+
+    for root in (str(local), bucket.point):
+        with Counted(f"{root}/a.txt") as file:
+            buffered = io.BufferedReader(file)
+            assert buffered.read(5) == TEXT.encode()[:5]
+            assert file.reads == 1
+            buffered.detach()
+            assert file.name == f"{root}/a.txt"
+        with pytest.raises(FileNotFoundError) as caught:
+            Counted(f"{root}/none")
+        assert caught.value.filename == f"{root}/none"
+        with pytest.raises(ValueError, match="closefd"):
+            Counted(f"{root}/a.txt", closefd=False)
+        number = os.open(f"{root}/a.txt", os.O_RDONLY)
+        with Counted(number) as file:
+            assert file.read(5) == TEXT.encode()[:5]
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(number)
+    os.chdir(bucket.point)
+    os.unlink("empty")
+    with Counted("new", "w") as file:
+        file.write(b"written")
+        file.write(b" by C")
+    assert stored(bucket, "new") == b"written by C"
+    assert not os.path.exists(local / "new")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="a bool is a descriptor without a warning")
+def test_the_warning_for_a_bool_is_its_callers(bucket: Mounted) -> None:
+    for call in (
+        lambda: io.FileIO(False, closefd=False),
+        lambda: os.stat(False),
+        lambda: os.stat("none", dir_fd=False),
+    ):
+        with pytest.warns(RuntimeWarning, match="bool is used") as caught, contextlib.suppress(OSError):
+            call()
+        assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_close_flushes_first(bucket: Mounted) -> None:
+    file = open(bucket.path("new"), "wb", buffering=0)
+    seen: list[bool] = []
+
+    def flush() -> None:
+        seen.append(file.closed)
+        raise OSError("on purpose")
+
+    file.flush = flush
+    with pytest.raises(OSError, match="on purpose"):
+        file.close()
+    assert (seen, file.closed) == ([False], True)
+    assert stored(bucket, "new") == b""
