@@ -8,10 +8,11 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 WORKERS ?= 2
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-this test-others check clean
+.PHONY: help demo test test-this test-others check bench bench-quick clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -43,6 +44,12 @@ check: $(VENV)/.check ## format, lint, types, layers, fast tests: under a minute
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(PYTEST_ARGS)
 
+bench: $(VENV)/.bench ## measure against the peers, 12 minutes; results, plots and tables go to benchmarks/results and docs
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-quick: $(VENV)/.bench ## two rounds of the figures beside fewer peers, three minutes; writes nothing
+	$(BIN)/python -m benchmarks --quick $(BENCH_ARGS)
+
 clean: ## remove everything that make made
 	rm -rf $(VENV) .tox build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -67,6 +74,10 @@ $(VENV)/.demo: $(VENV)/.python setup.cfg pyproject.toml
 $(VENV)/.test: $(VENV)/.python setup.cfg pyproject.toml tox.ini
 	@# The libraries that open files natively are tested on this Python; tox's environments do without them.
 	$(BIN)/python -m pip install -q -e '.[test,compat]' 'tox>=4.11'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.python setup.cfg pyproject.toml
+	$(BIN)/python -m pip install -q -e '.[bench]'
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test

@@ -41,13 +41,15 @@ NOT_AT_IMPORT: Final = (
 
 
 def python_files() -> list[Path]:
-    return sorted(file for folder in ("vfsmount", "tests", "examples") for file in (ROOT / folder).rglob("*.py"))
+    return sorted(
+        file for folder in ("vfsmount", "tests", "examples", "benchmarks") for file in (ROOT / folder).rglob("*.py")
+    )
 
 
 def text_files() -> list[Path]:
     files = [file for file in ROOT.iterdir() if file.is_file() and file.suffix in {".md", ".cfg", ".toml", ".ini"}]
     files += [ROOT / "Makefile", ROOT / ".ci" / "run"]
-    for folder in ("vfsmount", "tests", "examples", "docs"):
+    for folder in ("vfsmount", "tests", "examples", "docs", "benchmarks"):
         files += [f for f in (ROOT / folder).rglob("*") if f.suffix in {".py", ".md", ".toml", ".json", ".txt"}]
     return sorted(files)
 

@@ -1,0 +1,1 @@
+"""Measurements of vfsmount beside its peers; ``python -m benchmarks --help``."""
