@@ -218,3 +218,50 @@ def test_fsync_of_a_directory(bucket: Bucket, mount: Mounter) -> None:
     os.fsync(fd)
     assert mnt.requests.counts == before
     os.close(fd)
+
+
+@claim("DIR-13")
+def test_a_traversal_sees_what_single_listings_see(bucket: Bucket, mount: Mounter) -> None:
+    for key in ("a/1", "a-/2", "a b/3", "a.b/c/4", "a/d/5", "b/e/f/g/6", "marker/", "marked/", "marked/7", "z"):
+        bucket.put(key, b"x" * (not key.endswith("/")))
+    bucket.put("empty", b"")
+    bucket.put("a/none", b"")
+    mnt = mount(metadata_ttl="indefinite")
+    os.mkdir(mnt / "local")
+    with open(mnt / "a/written", "w"):
+        os.mkdir(mnt / "b/e/made")
+        found = list(os.walk(mnt.path))
+        for at, directories, files in found:
+            assert [*directories, *files] == sorted(os.listdir(at), key=lambda name: name not in directories)
+        assert {at[len(str(mnt.path)) + 1 :] for at, _, _ in found} >= {"a.b/c", "a/d", "b/e/f/g", "local", "marker"}
+
+
+@claim("DIR-13")
+@memory_only
+def test_a_traversal_sees_what_was_changed_here(bucket: Bucket, mount: Mounter) -> None:
+    for name in "abcd":
+        bucket.put(f"{name}/f")
+    mnt = mount(metadata_ttl="indefinite")
+    found = []
+    for at, _, files in os.walk(mnt.path):
+        found += files
+        if at.endswith("a"):
+            (mnt / "b/new").write_bytes(b"")
+            os.unlink(mnt / "c/f")
+            bucket.put("d/elsewhere")
+    assert found in (["f", "f", "new", "f"], ["f", "f", "new", "elsewhere", "f"])
+    assert os.listdir(mnt / "d") == ["elsewhere", "f"]
+
+
+@claim("DIR-13")
+@memory_only
+def test_a_traversal_without_a_ttl_asks_for_each_directory(bucket: Bucket, mount: Mounter) -> None:
+    for name in "abc":
+        bucket.put(f"{name}/f")
+    mnt = mount(metadata_ttl=0)
+    found = []
+    for at, _, files in os.walk(mnt.path):
+        found += files
+        if at == str(mnt.path):
+            bucket.put("b/elsewhere")
+    assert found == ["f", "elsewhere", "f", "f"]

@@ -92,7 +92,7 @@ def _support(pairs: Iterable[tuple[object, object]]) -> list[tuple[set[object], 
 
 
 def _all_sources() -> list[Callable[[ShimContext], Iterable[Replacement]]]:
-    from vfsmount.shim import dirs, fdcalls, fileobjects, imports, paths, process
+    from vfsmount.shim import dirs, fdcalls, fileobjects, imports, paths, process, traversals
 
     return [
         paths.replacements,
@@ -101,4 +101,5 @@ def _all_sources() -> list[Callable[[ShimContext], Iterable[Replacement]]]:
         fdcalls.replacements,
         fileobjects.replacements,
         process.replacements,
+        traversals.replacements,
     ]

@@ -55,7 +55,8 @@ _OS: Final[Mapping[str, Treatment]] = {
     ),
     **_routed("execv execve posix_spawn posix_spawnp spawnv spawnve spawnvp spawnvpe system wait wait3 wait4 waitpid"),
     **_left(_BY_ITSELF, "isatty get_blocking get_inheritable fpathconf get_terminal_size device_encoding"),
-    **_left(_ON_ROUTED, "walk fwalk makedirs removedirs renames fdopen popen get_exec_path"),
+    **_routed("walk fwalk"),
+    **_left(_ON_ROUTED, "makedirs removedirs renames fdopen popen get_exec_path"),
     **_left(_ON_ROUTED, "execl execle execlp execlpe execvp execvpe spawnl spawnle spawnlp spawnlpe"),
     **_left("turns a path into text, looks nothing up", "fspath fsdecode fsencode PathLike DirEntry"),
     **_left(
@@ -83,14 +84,17 @@ SURFACE: Final[Mapping[str, Mapping[str, Treatment]]] = {
     },
     "mmap": _routed("mmap"),
     "fcntl": {**_routed("fcntl ioctl"), **_refused(errno.ENOTSUP, "flock lockf")},
-    "shutil": _left(
-        _ON_ROUTED,
-        "chown copy copy2 copyfile copyfileobj copymode copystat copytree disk_usage make_archive move rmtree "
-        "unpack_archive which get_terminal_size",
-    ),
-    "glob": _left(_ON_ROUTED, "glob iglob glob0 glob1"),
+    "shutil": {
+        **_routed("copytree make_archive rmtree"),
+        **_left(
+            _ON_ROUTED,
+            "chown copy copy2 copyfile copyfileobj copymode copystat disk_usage move unpack_archive which "
+            "get_terminal_size",
+        ),
+    },
+    "glob": {**_routed("iglob"), **_left(_ON_ROUTED, "glob glob0 glob1")},
     "pathlib": {
-        **_left(_ON_ROUTED, "Path PosixPath"),
+        **_left(_ON_ROUTED + ", but for its recursive methods, which announce themselves", "Path PosixPath"),
         **_left("turns a path into text, looks nothing up", "PurePath PurePosixPath PureWindowsPath WindowsPath"),
     },
     "tempfile": _left(

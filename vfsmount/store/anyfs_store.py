@@ -53,6 +53,7 @@ class AnyFsStore:
         self._inherited: list[object] = []
         self._traits = StoreTraits(
             ordered_list=True,  # sorted here, after the whole directory has come
+            flat_list=False,  # directory by directory, and all of them before the first key is told
             conditional_put=False,
             server_copy=False,
             min_part_size=1,

@@ -16,21 +16,34 @@ from vfsmount.transfer.pool import Submit
 from vfsmount.vfs import policy
 from vfsmount.vfs.attrs import Appearance, AttrCache
 from vfsmount.vfs.claims import Claims
+from vfsmount.vfs.flat import FlatListing
 from vfsmount.vfs.listing import Listing
 from vfsmount.vfs.local import BeingWritten, LocalState
 from vfsmount.vfs.lookup import Lookup
 from vfsmount.vfs.namespace import key_of, parent_of, prefix_of
-from vfsmount.vfs.openfile import OpenFile
+from vfsmount.vfs.openfile import DirectoryFile, OpenFile
 from vfsmount.vfs.opening import Opener, refuse
 from vfsmount.vfs.options import FsOptions
 from vfsmount.vfs.policy import Node
 from vfsmount.vfs.renaming import MARKER, Renamer
+from vfsmount.vfs.traversal import is_under_way
 
 BLOCK_SIZE: Final = 4096
 """``f_bsize``, bytes."""
 
 BLOCKS: Final = (1 << 50) // BLOCK_SIZE
 """A bucket has no size; statvfs shows 1 PiB, all of it free, so that "is there room?" checks pass."""
+
+
+_TRAVERSING: Final = (
+    os.O_DIRECTORY
+    | os.O_NOFOLLOW
+    | os.O_NONBLOCK
+    | os.O_CLOEXEC
+    | getattr(os, "O_PATH", 0)
+    | getattr(os, "O_LARGEFILE", 0)
+)
+"""Flags with which a directory is opened for its descriptor, beside O_RDONLY."""
 
 
 class Filesystem:
@@ -58,7 +71,15 @@ class Filesystem:
         self._claims = Claims()
         self._appearance = Appearance(options, clock.time_ns())
         self._lookup = Lookup(store, options.key_prefix, self._local, self._cache, self._appearance, submit)
-        self._listing = Listing(store, options.key_prefix, self._local, self._lookup, self._appearance)
+        self._listing = Listing(
+            store,
+            options.key_prefix,
+            local=self._local,
+            cache=self._cache,
+            lookup=self._lookup,
+            appearance=self._appearance,
+            flat=self._flat_listing if store.traits.flat_list and options.metadata_ttl > 0 else None,
+        )
         self._renamer = Renamer(store, options, self._node, self._local, self._cache, self._lookup, submit, clock)
         self._opener = Opener(
             store,
@@ -73,6 +94,18 @@ class Filesystem:
             chunks=chunks,
         )
 
+        self._submit: Final = submit
+
+    def _flat_listing(self) -> FlatListing:
+        return FlatListing(
+            self.store,
+            self._cache,
+            ordered=self.store.traits.ordered_list,
+            ttl=self.options.metadata_ttl,
+            now=self._clock.monotonic,
+            submit=self._submit,
+        )
+
     @property
     def device(self) -> int:
         """``st_dev``."""
@@ -80,14 +113,20 @@ class Filesystem:
 
     def stat(self, path: str, display: str) -> Attr:
         """HEAD and LIST at once; nothing within ``metadata_ttl`` of the last answer."""
+        if is_under_way() and (told := self._listing.told(path)) is not None:
+            return told
         return self._lookup.attr(path, display)
 
     def scandir(self, path: str, display: str) -> list[Entry]:
-        """One LIST for each thousand names; answers the stat of each of them for ``metadata_ttl``."""
+        """One LIST for each thousand names, or keys of a traversal; answers the stat of each of them for
+        ``metadata_ttl``.
+        """
         return self._listing.entries(path, display)
 
     def open(self, path: str, flags: int, display: str) -> OpenFile:
-        """See :class:`~vfsmount.vfs.opening.Opener`."""
+        """See :class:`~vfsmount.vfs.opening.Opener`. A traversal opens directories that it was told of for nothing."""
+        if is_under_way() and not flags & ~_TRAVERSING and (told := self._listing.told(path)) is not None:
+            return DirectoryFile(display, flags, told)
         return self._opener.open(path, flags, display)
 
     def access(self, path: str, mode: int, display: str) -> bool:

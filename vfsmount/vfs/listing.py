@@ -7,16 +7,21 @@ directory that hides it can be pages apart and nothing is told before the last p
 from __future__ import annotations
 
 import errno
+import functools
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from vfsmount.errors import NotFound, StoreError, os_error
-from vfsmount.model import Entry, ObjectMeta
+from vfsmount.model import Attr, Entry, ListPage, ObjectMeta
 from vfsmount.store.protocol import ListObjects
-from vfsmount.vfs.attrs import Appearance
+from vfsmount.vfs.attrs import Appearance, AttrCache
+from vfsmount.vfs.flat import FlatListing
 from vfsmount.vfs.local import LocalState
 from vfsmount.vfs.lookup import Lookup, failed
 from vfsmount.vfs.namespace import child_of, name_in, prefix_of
+from vfsmount.vfs.traversal import PerTraversal
 
 log = logging.getLogger(__name__)
 
@@ -25,27 +30,47 @@ class Listing:
     """Lists directories of one mount."""
 
     def __init__(
-        self, store: ListObjects, key_prefix: str, local: LocalState, lookup: Lookup, appearance: Appearance
+        self,
+        store: ListObjects,
+        key_prefix: str,
+        *,
+        local: LocalState,
+        cache: AttrCache,
+        lookup: Lookup,
+        appearance: Appearance,
+        flat: Callable[[], FlatListing] | None = None,
     ) -> None:
+        """``flat``: makes what feeds one recursive traversal; None where each directory is to be listed by itself."""
         self._store: Final = store
         self._key_prefix: Final = key_prefix
         self._local: Final = local
+        self._cache: Final = cache
         self._lookup: Final = lookup
         self._appearance: Final = appearance
+        self._traversals: Final = None if flat is None else PerTraversal(flat)
         self._warned = False
 
     def entries(self, path: str, display: str) -> list[Entry]:
-        """All names in ``path``, sorted; one request for each thousand keys and prefixes.
+        """All names in ``path``, sorted; one request for each thousand keys and prefixes, fewer in a traversal.
 
         Fills the attr cache. Raises ENOENT, ENOTDIR, EACCES, EIO.
         """
         self._lookup.check(path, display, missing=True)
         if self._lookup.is_known_file(path) and self._local.directory(path) is None:
             raise os_error(errno.ENOTDIR, display)  # glob and rglob try to list every file that they meet
-        epoch = self._lookup.epoch()
-        files, directories, found = self._remote(path, display)
+        flat = None if self._traversals is None else self._traversals.current()
+        told = None if flat is None else flat.directory(*self._below(path))
+        contents = _Contents()
+        since = None
+        if told is not None and (told.page.objects or told.page.prefixes):
+            epoch, since = told.epoch, told.since
+            self._read(path, told.page, contents)
+        else:
+            epoch = self._lookup.epoch()
+            self._remote(path, display, contents)
+        files, directories = contents.files, contents.directories
         local_directories, writers = self._local.names_in(path)
-        if not found and path and self._local.directory(path) is None:
+        if not contents.found and path and self._local.directory(path) is None:
             if not self._lookup.attr(path, display, fresh=True).is_dir:
                 raise os_error(errno.ENOTDIR, display)
         entries = {
@@ -63,49 +88,76 @@ class Listing:
         if len(directories.keys() & files.keys()):
             self._warn(path, "a file is hidden by the directory of its name")
         ordered = [Entry(name, entries[name]) for name in sorted(entries)]
-        self._lookup.listed(path, epoch)
-        for entry in ordered:
-            if entry.name not in writers:
-                self._lookup.remember(child_of(path, entry.name), entry.attr, epoch)
-        if path and found:
+        start = f"{path}/" if path else ""
+        self._lookup.listed(path, [(start + name, attr) for name, attr in ordered if name not in writers], epoch, since)
+        if path and contents.found:
             self._lookup.remember(path, self._appearance.directory(path), epoch)
+        if flat is not None:
+            flat.named([prefix_of(self._key_prefix, start + name) for name in directories])
         return ordered
 
-    def _remote(self, path: str, display: str) -> tuple[dict[str, ObjectMeta], dict[str, None], bool]:
+    def told(self, path: str) -> Attr | None:
+        """The attr of a directory that the traversal under way was told of and now comes to; at most the request that
+        it makes in any case. None outside of traversals, and for whatever else is there.
+        """
+        flat = None if self._traversals is None else self._traversals.current()
+        if flat is None or not path or self._local.directory(path) is not None or self._local.is_being_written(path):
+            return None
+        known, attr = self._cache.get(path)
+        if known:
+            return attr if attr is not None and attr.is_dir else None
+        return self._appearance.directory(path) if flat.has_directory(*self._below(path)) else None
+
+    def _below(self, path: str) -> tuple[str, Callable[[int], bool]]:
+        return prefix_of(self._key_prefix, path), functools.partial(self._cache.changed_since, path)
+
+    def _remote(self, path: str, display: str, contents: _Contents) -> None:
         prefix = prefix_of(self._key_prefix, path)
-        files: dict[str, ObjectMeta] = {}
-        directories: dict[str, None] = {}
-        found, token = False, None
+        token = None
         while True:
             try:
                 page = self._store.list_page(prefix, delimiter=True, token=token)
             except NotFound as error:
                 if error.code == "NoSuchBucket":
                     raise failed(error, display) from error
-                return files, directories, found
+                return
             except StoreError as error:
                 raise failed(error, display) from error
-            found = found or bool(page.objects or page.prefixes)
-            for meta in page.objects:
-                if meta.key == prefix:
-                    continue  # the directory's own marker
-                name = name_in(prefix, meta.key)
-                if name is None or meta.key.endswith("/"):
-                    self._warn(path, "a key that no file name can express")
-                else:
-                    files[name] = meta
-            for common in page.prefixes:
-                name = name_in(prefix, common)
-                if name is None:
-                    self._warn(path, "a key that no file name can express")
-                else:
-                    directories[name] = None
+            self._read(path, page, contents)
             token = page.token
             if token is None:
-                return files, directories, found
+                return
+
+    def _read(self, path: str, page: ListPage, contents: _Contents) -> None:
+        prefix = prefix_of(self._key_prefix, path)
+        contents.found = contents.found or bool(page.objects or page.prefixes)
+        for meta in page.objects:
+            if meta.key == prefix:
+                continue  # the directory's own marker
+            name = name_in(prefix, meta.key)
+            if name is None or meta.key.endswith("/"):
+                self._warn(path, "a key that no file name can express")
+            else:
+                contents.files[name] = meta
+        for common in page.prefixes:
+            name = name_in(prefix, common)
+            if name is None:
+                self._warn(path, "a key that no file name can express")
+            else:
+                contents.directories[name] = None
 
     def _warn(self, path: str, what: str) -> None:
         """Once a mount, because a bucket that has one such key usually has many."""
         if not self._warned:
             self._warned = True
             log.warning("keys are hidden below %r: %s", prefix_of(self._key_prefix, path) or "/", what)
+
+
+@dataclass(slots=True)
+class _Contents:
+    """What the bucket has directly in one directory."""
+
+    files: dict[str, ObjectMeta] = field(default_factory=dict)
+    directories: dict[str, None] = field(default_factory=dict)
+    found: bool = False
+    """There is something, be it only a marker or what no name can express."""

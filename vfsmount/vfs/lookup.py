@@ -12,6 +12,7 @@ keys"):
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Final, Protocol
 
@@ -108,9 +109,9 @@ class Lookup:
         """Taken before requests whose answers are to be remembered."""
         return self._cache.epoch()
 
-    def listed(self, path: str, epoch: int) -> None:
-        """All names in ``path`` are about to be remembered; forget those that were known before and are not there."""
-        self._cache.listed(path, epoch)
+    def listed(self, path: str, entries: Iterable[tuple[str, Attr]], epoch: int, since: float | None = None) -> None:
+        """Remember what is in the directory ``path``, and that nothing else is, as it was at ``since`` (or now)."""
+        self._cache.fill(path, entries, epoch, since)
 
     def missing(self, path: str, display: str, asked: int | None = None) -> OSError:
         """ENOTDIR where something above ``path`` is a file, else ENOENT; asks for what is above only where unknown."""

@@ -1,0 +1,64 @@
+"""Announced traversals: what ``os.walk`` and its like ask one directory after another may be listed together.
+
+A traversal is entered for as long as its own code runs in a thread, and left while its caller's does: only the
+listings that the traversal itself asks for are fed from what was fetched ahead.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class _Current(threading.local):
+    traversal: Traversal | None = None
+
+
+_current = _Current()
+
+
+class Traversal:
+    """One call of ``os.walk`` or its like; a context manager around each stretch of its own code."""
+
+    __slots__ = ("_fed", "_outer")
+
+    def __init__(self) -> None:
+        self._fed: dict[int, tuple[object, object]] = {}
+        self._outer: list[Traversal | None] = []
+
+    def __enter__(self) -> Traversal:
+        self._outer.append(_current.traversal)
+        _current.traversal = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _current.traversal = self._outer.pop()
+
+    def of(self, owner: object, make: Callable[[], T]) -> T:
+        """What this traversal keeps for ``owner``; made at the first call."""
+        found = self._fed.get(id(owner))
+        if found is None:
+            found = self._fed[id(owner)] = owner, make()
+        return found[1]  # type: ignore[return-value]
+
+
+class PerTraversal(Generic[T]):
+    """One ``T`` for each traversal that comes by, none outside of any."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+
+    def current(self) -> T | None:
+        """That of the traversal whose code is running in this thread."""
+        traversal = _current.traversal
+        return None if traversal is None else traversal.of(self, self._make)
+
+
+def is_under_way() -> bool:
+    """True where a traversal's own code is running in this thread."""
+    return _current.traversal is not None
