@@ -345,7 +345,7 @@ def _(at: Place) -> object:
 
 @way("shutil", "disk_usage and which")
 def _(at: Place) -> object:
-    return type(shutil.disk_usage(at.root)), shutil.which("text.txt", path=at.root)
+    return type(shutil.disk_usage(at.root)).__name__, shutil.which("text.txt", path=at.root)
 
 
 @way("shutil", "filecmp.cmp and dircmp")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ import vfsmount
 from tests.servers import Server
 from tests.session.starting import untouched
 from tests.ways import table
-from tests.ways.way import Place, Unreached, Way, seed
+from tests.ways.oracle import Oracle, oracle, without_byte_code
+from tests.ways.way import Mode, Place, Unreached, Way, seed
 from vfsmount import CloudBucketMount, Secret
 from vfsmount.session import activate_stores
 from vfsmount.testing import MemoryStore
@@ -20,96 +23,99 @@ from vfsmount.testing import MemoryStore
 OPTIONS = {"allow_rename": True, "metadata_ops": "ignore"}
 
 
-def on_disk(root: str) -> dict[str, bytes]:
-    """Relative path -> content of every file, without the byte code that imports leave."""
-    found = {}
-    for directory, _, names in os.walk(root):
-        for name in names:
-            path = os.path.join(directory, name)
-            with open(path, "rb") as file:
-                found[os.path.relpath(path, root)] = file.read()
-    return _without_byte_code(found)
+@dataclass
+class Bucket:
+    """A bucket in memory; each way has a mounted directory of its own."""
+
+    point: str
+    store: MemoryStore = field(default_factory=MemoryStore)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def directory(self) -> str:
+        """A fresh one, seeded."""
+        name = f"way{next(self.numbers)}"
+        for path, data in seed().items():
+            self.store.put(f"{name}/{path}", data)
+        return name
+
+    def files(self, name: str) -> dict[str, bytes]:
+        """What is in it, behind the mount's back."""
+        page = self.store.list_page(f"{name}/", delimiter=False)
+        return without_byte_code(
+            {meta.key[len(name) + 1 :]: bytes(self.store.get_range(meta.key, 0, 1 << 30).data) for meta in page.objects}
+        )
 
 
-def in_bucket(store: MemoryStore) -> dict[str, bytes]:
-    """The same of the bucket, behind the mount's back."""
-    page = store.list_page("", delimiter=False)
-    return _without_byte_code({meta.key: bytes(store.get_range(meta.key, 0, 1 << 30).data) for meta in page.objects})
+@dataclass
+class World:
+    """What the ways of one module run in: the disk's answers, and one mounted bucket for each mode."""
+
+    disk: Oracle
+    buckets: dict[Mode, Bucket]
 
 
-def _without_byte_code(files: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: data for name, data in files.items() if "__pycache__" not in name}
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Place:
-    root = tmp_path / "disk"
-    for name, data in seed().items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    (tmp_path / "local1").mkdir()
-    return Place(str(root), str(tmp_path / "local1"))
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Place]:
-    (tmp_path / "local2").mkdir()
-    yield Place(str(tmp_path / "bucket"), str(tmp_path / "local2"))
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    for case in table.ways():
+        for module in case.needs:  # imported before the mount, as most programs do
+            with contextlib.suppress(ImportError):
+                __import__(module)
+    place = tmp_path_factory.mktemp("ways")
+    modes: tuple[Mode, ...] = ("sequential", "staged")
+    buckets = {mode: Bucket(str(place / mode)) for mode in modes}
+    mounts = {
+        bucket.point: (CloudBucketMount("memory", writes=mode, **OPTIONS), bucket.store)
+        for mode, bucket in buckets.items()
+    }
+    with oracle() as disk:
+        with activate_stores(mounts):
+            yield World(disk, buckets)
     untouched()
-    assert not (tmp_path / "bucket").exists()
-
-
-def moto_mount(moto: Server, bucket: str, **options: object) -> CloudBucketMount:
-    return CloudBucketMount(
-        bucket,
-        bucket_endpoint_url=moto.endpoint_url,
-        secret=Secret.from_dict({"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "SK", "AWS_REGION": moto.region}),
-        force_path_style=True,
-        **OPTIONS,
-        **options,  # type: ignore[arg-type]
-    )
-
-
-def seeded() -> MemoryStore:
-    store = MemoryStore()
-    for name, data in seed().items():
-        store.put(name, data)
-    return store
+    assert list(place.iterdir()) == []
 
 
 @pytest.mark.parametrize("case", [way for way in table.ways() if not way.shared], ids=lambda case: case.id)
-def test_as_on_the_disk(case: Way, disk: Place, mount: Place) -> None:
+def test_as_on_the_disk(case: Way, world: World, tmp_path: Path) -> None:
     for module in case.needs:
         pytest.importorskip(module)
-    expected, left = case.run(disk), on_disk(disk.root)
-    store = seeded()
-    with activate_stores({mount.root: (CloudBucketMount("memory", writes=case.mode, **OPTIONS), store)}):
-        got = case.run(mount)
+    expected, left = world.disk(case.id)
+    bucket = world.buckets[case.mode]
+    name = bucket.directory()
+    got = case.run(Place(f"{bucket.point}/{name}", str(tmp_path)))
     assert got == expected
-    assert sorted(in_bucket(store)) == sorted(left)
+    files = bucket.files(name)
+    assert sorted(files) == sorted(left)
     if case.same_bytes:
-        assert in_bucket(store) == left
+        assert files == left
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [way for way in table.ways() if way.shared], ids=lambda case: case.id)
-def test_as_on_the_disk_with_other_processes(case: Way, disk: Place, mount: Place, moto: Server) -> None:
-    expected, left = case.run(disk), on_disk(disk.root)
+def test_as_on_the_disk_with_other_processes(case: Way, tmp_path: Path, moto: Server) -> None:
     bucket = moto.new_bucket("ways")
     for name, data in seed().items():
         moto.put(bucket, name, data)
-    with vfsmount.activate({mount.root: moto_mount(moto, bucket, writes=case.mode)}):
-        assert case.run(mount) == expected
+    mount = CloudBucketMount(
+        bucket,
+        bucket_endpoint_url=moto.endpoint_url,
+        secret=Secret.from_dict({"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "SK", "AWS_REGION": moto.region}),
+        force_path_style=True,
+        writes=case.mode,
+        **OPTIONS,
+    )
+    with oracle() as disk:
+        expected, left = disk(case.id)
+    with vfsmount.activate({str(tmp_path / "bucket"): mount}):
+        assert case.run(Place(str(tmp_path / "bucket"), str(tmp_path))) == expected
     assert {name: moto.get(bucket, name) for name in moto.keys(bucket)} == left
 
 
 @pytest.mark.parametrize("case", table.unreached(), ids=lambda case: case.name.replace(" ", "_"))
-def test_not_reached_is_never_wrong(case: Unreached, mount: Place) -> None:
-    store = seeded()
-    with activate_stores({mount.root: (CloudBucketMount("memory", writes=case.mode, **OPTIONS), store)}):
-        case.run(mount)
-    assert in_bucket(store) == seed()
+def test_not_reached_is_never_wrong(case: Unreached, world: World, tmp_path: Path) -> None:
+    bucket = world.buckets[case.mode]
+    name = bucket.directory()
+    case.run(Place(f"{bucket.point}/{name}", str(tmp_path)))
+    assert bucket.files(name) == seed()
 
 
 def test_the_table_is_complete_and_counts() -> None:

@@ -21,6 +21,7 @@ from vfsmount.shim.route import Router
 _log: Final = logging.getLogger(__name__)
 
 _LIBRARIES: Final = {
+    "asyncio.base_subprocess": "stdlib",
     "ctypes": "stdlib",
     "h5py._hl.files": "hdf5",
     "lxml.etree": "xml",

@@ -3,7 +3,8 @@
 ``zipfile`` goes back to complete the header of each member, unless it believes that the file cannot seek: then it
 writes data descriptors, which every reader knows. ``wave`` goes back to complete its one header, so it writes to the
 local disk first. ``socket.send_fds`` hands a number to another process, which has to find the content there. The
-dynamic loader and OpenSSL open files by path in C, so they get copies.
+dynamic loader and OpenSSL open files by path in C, so they get copies. asyncio learns of a child's end without
+``Popen.wait``, where what the child wrote is taken over.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from vfsmount.hooks.hook import Function, Hook, Seam, Staged, local_copy
+from vfsmount.shim.process import ended
 from vfsmount.shim.rawfile import number_of, raw_of
 
 _FILES: Final = ("cafile", "certfile", "keyfile")
@@ -101,7 +103,20 @@ def _certificates(seam: Seam, module: ModuleType) -> None:
         seam.wrap(module.SSLContext, name, make)
 
 
+def _children(seam: Seam, module: ModuleType) -> None:
+    def make(original: Function) -> Function:
+        def _process_exited(self: Any, returncode: Any) -> Any:
+            if self._proc is not None:
+                ended(self._proc)
+            return original(self, returncode)
+
+        return _process_exited
+
+    seam.wrap(module.BaseSubprocessTransport, "_process_exited", make)
+
+
 HOOKS: Final = (
+    Hook("asyncio.base_subprocess", None, _children),
     Hook("ctypes", None, _libraries),
     Hook("ssl", None, _certificates),
     Hook("zipfile", None, _zip),

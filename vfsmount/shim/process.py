@@ -278,6 +278,13 @@ def _wait(name: str, running: dict[int, _Child]) -> _Function:
     return wait
 
 
+def ended(popen: Any) -> None:
+    """For who learns of the end of a program otherwise than by ``wait`` and ``poll``; failures are logged."""
+    child = popen.__dict__.pop(_ATTRIBUTE, None)
+    if child is not None:
+        child.finish_logged()
+
+
 def _planned(context: ShimContext, command: Command) -> Plan | None:
     return None if context.children is None else context.children.plan(command)
 
