@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import gc
+import io
 import logging
 import mmap
 import os
@@ -183,6 +184,80 @@ def test_a_number_dupped_by_native_code_and_closed_there_keeps_nothing_open(buck
         native_write(other, b"by way of a dup")
         LIBC.close(other)
     assert stored(bucket, "out.bin") == b"by way of a dup"
+
+
+def test_a_duplicate_that_native_code_keeps_beyond_the_close_is_told(
+    bucket: Mounted, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open(bucket.path("out.bin"), "wb") as file:
+        other = LIBC.dup(file.fileno())
+        native_write(other, b"before")
+    try:
+        assert stored(bucket, "out.bin") == b"before"
+        (record,) = caplog.records
+        assert record.levelno == logging.ERROR
+        assert "is lost" in record.getMessage()
+        assert bucket.path("out.bin") in record.getMessage()
+    finally:
+        LIBC.close(other)
+
+
+def test_nothing_is_told_of_a_child_of_fork_that_has_the_number_too(
+    bucket: Mounted, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = os.pipe()
+    with open(bucket.path("out.bin"), "wb") as file:
+        file.fileno()
+        child = os.fork()
+        if child == 0:
+            os.close(writer)
+            os.read(reader, 1)  # until the parent has closed the file
+            os._exit(0)
+        file.write(b"x")
+    os.close(writer)
+    assert os.waitpid(child, 0)[1] == 0
+    os.close(reader)
+    assert caplog.records == []
+    assert stored(bucket, "out.bin") == b"x"
+
+
+def test_a_native_cut_to_nothing_begins_again(bucket: Mounted) -> None:
+    with open(bucket.path("out.bin"), "wb", buffering=0) as file:
+        file.write(b"dropped")
+        LIBC.ftruncate(file.fileno(), ctypes.c_long(0))
+        LIBC.lseek(file.fileno(), ctypes.c_long(0), 0)
+        file.write(b"kept")
+    assert stored(bucket, "out.bin") == b"kept"
+
+
+def test_a_native_cut_to_something_is_refused(bucket: Mounted) -> None:
+    file = open(bucket.path("out.bin"), "wb", buffering=0)
+    file.write(b"0123456789")
+    LIBC.ftruncate(file.fileno(), ctypes.c_long(4))
+    with pytest.raises(OSError) as caught:
+        file.close()
+    assert caught.value.errno == errno.EPERM
+    assert "out.bin" not in bucket.keys()
+
+
+def test_opening_a_number_again_by_its_name(bucket: Mounted) -> None:
+    number = os.open(bucket.path("a.txt"), os.O_RDONLY)
+    for name in (f"/dev/fd/{number}", f"/proc/self/fd/{number}", f"/proc/{os.getpid()}/fd/{number}"):
+        with open(name, "rb") as file:
+            assert file.read() == b"hello world"
+    directory = os.open(bucket.point, os.O_RDONLY)
+    with open(f"/dev/fd/{directory}/a.txt") as text:
+        assert text.read() == "hello world"
+    with io.FileIO(f"/proc/self/fd/{number}") as raw:
+        assert raw.read(5) == b"hello"
+    os.close(number)
+    os.close(directory)
+    writer = os.open(bucket.path("out.bin"), os.O_WRONLY | os.O_CREAT)
+    with pytest.raises(PermissionError):
+        open(f"/dev/fd/{writer}", "wb")
+    os.write(writer, b"whole")
+    os.close(writer)
+    assert stored(bucket, "out.bin") == b"whole"
 
 
 def test_the_last_of_several_numbers_commits(bucket: Mounted) -> None:

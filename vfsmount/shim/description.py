@@ -7,10 +7,11 @@ lead to a :class:`~vfsmount.shim.spool.Spool`. Directories stay placeholders.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
 from vfsmount.shim import kernelfiles
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from vfsmount.model import Attr
     from vfsmount.vfs.openfile import OpenFile
+
+logger: Final = logging.getLogger(__name__)
 
 _readv = os.readv
 
@@ -38,6 +41,7 @@ class Description:
         "_content",
         "_spool",
         "file",
+        "forked",
         "holders",
         "identity",
         "lock",
@@ -53,6 +57,8 @@ class Description:
         """File objects and child processes that keep it open beside the numbers."""
         self.shared = False
         """True while another process may write at the same offset."""
+        self.forked = False
+        """True where the process forked meanwhile: the child has the numbers too, and is told that it cannot write."""
         self.identity: tuple[int, int] | None = None
         """Device and inode that every one of the numbers leads to."""
         self.lock = threading.RLock()
@@ -175,9 +181,14 @@ class Description:
                 abort = True
                 raise
             finally:
-                if spool is not None:
-                    spool.close()
+                lingers = spool is not None and spool.close() and not (abort or self.forked) and self._is_owner()
                 self.file.close(abort=abort)
+            if lingers:
+                logger.error(
+                    "%s is closed and committed, and native code or another process still has it open:"
+                    " what it writes from now on is lost",
+                    self.path,
+                )
 
     def after_fork(self) -> None:
         """In the child: the parent's threads may have held the lock."""

@@ -265,5 +265,11 @@ def _forget_locks_after_fork(table: FdTable) -> None:
             for entry in (*alive._open, *alive._entries.values()):
                 entry.after_fork()
 
+    def remember() -> None:
+        alive = reference()
+        if alive is not None:
+            for entry in list(alive._open):
+                entry.forked = True
+
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=renew)
+        os.register_at_fork(after_in_child=renew, after_in_parent=remember)

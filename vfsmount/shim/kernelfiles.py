@@ -148,6 +148,23 @@ def punch(number: int, start: int, stop: int) -> bool:
         return False
 
 
+def is_open_elsewhere(number: int) -> bool:
+    """Whether some other open of the file behind ``number`` may write to it; False where the system does not tell.
+
+    Source: fcntl(2), F_SETLEASE: a write lease is given only while no one else has the file open.
+    """
+    import fcntl
+
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return False
+    try:
+        real.fcntl(number, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    real.fcntl(number, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
 def close_quietly(number: int | None) -> None:
     """Close a descriptor of our own that may be gone already."""
     if number is not None:

@@ -68,9 +68,10 @@ class Backing:
         self.settle(file)
         return written
 
-    def close(self) -> None:
-        """Let go of the kernel's file."""
+    def close(self) -> bool:
+        """Let go of the kernel's file; False: whether others have it open cannot be told."""
         kernelfiles.close_quietly(self.front)
+        return False
 
 
 class Spool:
@@ -125,10 +126,13 @@ class Spool:
         self.settle(file)
         return written
 
-    def close(self) -> None:
-        """Let go of the kernel's file; drain first."""
-        kernelfiles.close_quietly(self._back)
+    def close(self) -> bool:
+        """Let go of the kernel's file; drain first. True where somebody else still has it open to write."""
         kernelfiles.close_quietly(self.front)
+        try:
+            return kernelfiles.is_open_elsewhere(self._back)
+        finally:
+            kernelfiles.close_quietly(self._back)
 
     def _copy(self, file: OpenFile, start: int, stop: int) -> None:
         while start < stop:
