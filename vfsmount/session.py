@@ -401,7 +401,7 @@ def _patch(mounts: Sequence[Mount]) -> _Shim:
     router = Router(table, cwd, fds)
     children = Planner(table, router, cwd, fds)
     context = ShimContext(table=table, router=router, cwd=cwd, fds=fds, children=children)
-    shim = _Shim(context, install(context), children, Arrivals(router, fds))
+    shim = _Shim(context, install(context), children, Arrivals(router, fds, children))
     shim.hooks.start()
     return shim
 

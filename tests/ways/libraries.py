@@ -171,7 +171,7 @@ def _(at: Place) -> object:
     return joblib.load(at("a.joblib"))["a"].sum(), joblib.load(at("a.joblib"), mmap_mode="r")["a"][5]
 
 
-@way("IPython", "open in a cell, %run, %%writefile and a shell command", needs="IPython")
+@way("IPython", "open in a cell, %run, %%writefile and shell commands", needs="IPython")
 def _(at: Place) -> object:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -186,8 +186,11 @@ def _(at: Place) -> object:
             with _silent():
                 result = shell.run_cell(cell, silent=True)
             result.raise_error()
+        with _silent() as printed:
+            shell.run_cell(f"!cat {at('text.txt')} {at('none')} 2>/dev/null", silent=True).raise_error()
         space = shell.user_ns
-        return space["text"], space["VALUE"], list(space["listed"])
+        lines = printed.getvalue().splitlines()
+        return space["text"], space["VALUE"], list(space["listed"]), lines, space["_exit_code"]
     finally:
         shell.history_manager.end_session()
         InteractiveShell.clear_instance()

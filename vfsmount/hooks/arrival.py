@@ -16,11 +16,13 @@ from typing import Any, Final
 
 from vfsmount.hooks.hook import Hook, Seam
 from vfsmount.shim.descriptors import FdTable
+from vfsmount.shim.process import ChildPlanner
 from vfsmount.shim.route import Router
 
 _log: Final = logging.getLogger(__name__)
 
 _LIBRARIES: Final = {
+    "IPython.utils._process_posix": "notebook",
     "asyncio.base_subprocess": "stdlib",
     "ctypes": "stdlib",
     "h5py._hl.files": "hdf5",
@@ -46,8 +48,8 @@ _LIBRARIES: Final = {
 class Arrivals:
     """A finder at the head of ``sys.meta_path``, from :meth:`start` to :meth:`undo`."""
 
-    def __init__(self, router: Router, fds: FdTable) -> None:
-        self._seam = Seam(router, fds)
+    def __init__(self, router: Router, fds: FdTable, children: ChildPlanner) -> None:
+        self._seam = Seam(router, fds, children)
         self._active = False
 
     def start(self) -> None:

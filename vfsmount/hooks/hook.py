@@ -17,6 +17,7 @@ from vfsmount import real
 from vfsmount.shim.aliases import rebind
 from vfsmount.shim.descriptors import FdTable
 from vfsmount.shim.patcher import MISSING, Ledger, disguise, lookup
+from vfsmount.shim.process import ChildPlanner, Command
 from vfsmount.shim.rawfile import raw_of
 from vfsmount.shim.route import Router
 from vfsmount.transfer.spool import scratch_directory
@@ -128,11 +129,12 @@ class Hook:
 class Seam:
     """Replaces functions and methods of libraries, and puts them back."""
 
-    __slots__ = ("_fds", "_fresh", "_ledger", "_pairs", "_router")
+    __slots__ = ("_children", "_fds", "_fresh", "_ledger", "_pairs", "_router")
 
-    def __init__(self, router: Router, fds: FdTable) -> None:
+    def __init__(self, router: Router, fds: FdTable, children: ChildPlanner) -> None:
         self._router = router
         self._fds = fds
+        self._children = children
         self._ledger = Ledger()
         self._fresh: list[tuple[object, object]] = []
         self._pairs: list[tuple[object, object]] = []
@@ -149,6 +151,10 @@ class Seam:
         entry = self._fds.get(number)
         if entry is not None:
             entry.escape()
+
+    def concerns_children(self, command: str) -> bool:
+        """Whether a shell command names a mount, or would start in one."""
+        return self._children.concerns(Command(command, shell=True))
 
     def wrap(self, owner: ModuleType | type, name: str, make: Callable[[Function], Function]) -> None:
         """Replace ``owner.name`` by ``make(original)``; :meth:`settle` does so where modules have captured it.

@@ -41,6 +41,7 @@ def _wave(seam: Seam, module: ModuleType) -> None:
             if not isinstance(f, str) or not seam.is_mounted(f):
                 original(self, f)
                 return
+            self._file = self._i_opened_the_file = None  # __del__ looks at them if the mount refuses the file
             staged = Staged(f, "wb")
             try:
                 original(self, staged.local)

@@ -1,0 +1,189 @@
+"""Modules of the standard library that have a hook: what tests/ways does not show of them."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+import sqlite3
+import ssl
+import sys
+import wave
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from vfsmount.testing import CountingStore
+
+DESCRIPTOR = 0x08
+"""The flag of a zip member whose sizes follow its data. Source: PKWARE APPNOTE, 4.4.4."""
+
+
+def stored(store: CountingStore, key: str) -> bytes:
+    return bytes(store.get_range(key, 0, 1 << 30).data)
+
+
+def test_zip_members_have_data_descriptors_on_a_mount_alone(
+    point: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    local = tmp_path_factory.mktemp("local") / "a.zip"
+    for path, expected in ((f"{point}/a.zip", DESCRIPTOR), (str(local), 0)):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a", b"data")
+        with zipfile.ZipFile(path) as archive:
+            (member,) = archive.infolist()
+            assert member.flag_bits & DESCRIPTOR == expected
+            assert archive.testzip() is None
+
+
+def test_a_zip_that_fails_half_way_is_whole_or_not_there(point: str, store: CountingStore) -> None:
+    with pytest.raises(FileNotFoundError), zipfile.ZipFile(f"{point}/a.zip", "w") as archive:
+        archive.writestr("a", b"data")
+        archive.write(f"{point}/none")
+    with zipfile.ZipFile(f"{point}/a.zip") as archive:  # as on a disk: what was written until then
+        assert archive.read("a") == b"data"
+
+
+def test_a_wave_file_of_one_s_own_is_refused_where_its_header_was_wrong(point: str) -> None:
+    file = open(f"{point}/a.wav", "wb")
+    sound = wave.open(file, "wb")
+    sound.setparams((1, 2, 8000, 0, "NONE", "not compressed"))
+    sound.writeframes(bytes(100))
+    with pytest.raises(OSError) as caught:
+        sound.writeframes(bytes(100))
+    assert caught.value.errno == errno.EINVAL
+    with pytest.raises(OSError):
+        file.close()
+    sound._file = None  # type: ignore[attr-defined]  # its __del__ would try again
+    assert not os.path.exists(f"{point}/a.wav")
+
+
+def test_a_wave_file_that_the_mount_refuses(read_only: str) -> None:
+    with pytest.raises(OSError) as caught:
+        wave.open(f"{read_only}/a.wav", "wb")
+    assert caught.value.errno == errno.EROFS
+    assert caught.value.filename == f"{read_only}/a.wav"
+
+
+@pytest.fixture
+def database(point: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A path on the mount."""
+    local = tmp_path_factory.mktemp("local") / "x.db"
+    connection = sqlite3.connect(local)
+    connection.execute("create table t (n integer)")
+    connection.execute("insert into t values (7)")
+    connection.commit()
+    connection.close()
+    Path(f"{point}/x y?.db").write_bytes(local.read_bytes())
+    return f"{point}/x y?.db"
+
+
+def _value(connection: sqlite3.Connection) -> object:
+    try:
+        return connection.execute("select n from t").fetchone()[0]
+    finally:
+        connection.close()
+
+
+def test_sqlite_reads_whatever_the_scratch_directory_is_called(
+    database: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path_factory.mktemp("a#b?c%20d")
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    assert _value(sqlite3.connect(database)) == 7
+    assert _value(sqlite3.connect(f"file://localhost{database.replace('?', '%3f')}?mode=rw", uri=True)) == 7
+    assert list(scratch.iterdir()) == []
+
+
+def test_sqlite_says_what_to_do(point: str) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="unable to open") as caught:
+        sqlite3.connect(f"{point}/none.db")
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+    if sys.version_info >= (3, 11):
+        assert "shutil.copyfile" in caught.value.__notes__[0]
+    assert not os.path.exists(f"{point}/none.db")
+
+
+def test_sqlite_elsewhere_is_as_ever(point: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    local = tmp_path_factory.mktemp("local") / "new.db"
+    for name in (":memory:", str(local), f"file:{local}?mode=rwc"):
+        connection = sqlite3.connect(name, uri=name.startswith("file:"))
+        connection.execute("create table if not exists t (n integer)")
+        connection.close()
+    with pytest.raises(TypeError):
+        sqlite3.connect(object())  # type: ignore[arg-type]
+
+
+def test_a_rollback_journal_that_was_left_is_rolled_back_in_the_copy(
+    point: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    local = tmp_path_factory.mktemp("local") / "x.db"
+    connection = sqlite3.connect(local, isolation_level=None)
+    connection.execute("pragma cache_size = 1")
+    connection.execute("create table t (n integer, s text)")
+    connection.executemany("insert into t values (?, ?)", [(n, "x" * 400) for n in range(400)])
+    connection.execute("pragma cache_spill = 1")
+    connection.execute("begin immediate")
+    connection.execute("update t set n = -1")  # more than the cache holds, so the file changes before the commit
+    assert os.path.getsize(f"{local}-journal") > 0
+    for ending in ("", "-journal"):
+        Path(f"{point}/x.db{ending}").write_bytes(Path(f"{local}{ending}").read_bytes())
+    connection.execute("rollback")
+    connection.close()
+    copy = sqlite3.connect(f"{point}/x.db")
+    assert copy.execute("select min(n), max(n) from t").fetchone() == (0, 399)
+    copy.close()
+
+
+def test_certificate_and_key(point: str) -> None:
+    pytest.importorskip("cryptography")
+    certificate, key = _self_signed()
+    Path(f"{point}/cert.pem").write_bytes(certificate)
+    Path(f"{point}/key.pem").write_bytes(key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{point}/cert.pem", keyfile=f"{point}/key.pem")
+    with pytest.raises(FileNotFoundError) as caught:
+        context.load_cert_chain(f"{point}/none.pem")
+    assert caught.value.filename == f"{point}/none.pem"
+    with pytest.raises(TypeError):
+        context.load_cert_chain()  # type: ignore[call-arg]
+
+
+def test_a_descriptor_that_is_sent_writes_into_the_upload(point: str, store: CountingStore) -> None:
+    here, there = socket.socketpair(socket.AF_UNIX)
+    with here, there, open(f"{point}/out.txt", "wb", buffering=0) as file:
+        file.write(b"first ")
+        socket.send_fds(here, [b"x"], [file.fileno()])
+        (received,) = socket.recv_fds(there, 10, 4)[1]
+        os.write(received, b"by the receiver")
+        os.close(received)
+    assert stored(store, "out.txt") == b"first by the receiver"
+
+
+def test_a_library_that_is_none(point: str) -> None:
+    Path(f"{point}/not.so").write_bytes(b"no library")
+    with pytest.raises(OSError):
+        ctypes.CDLL(f"{point}/not.so")
+    with pytest.raises(FileNotFoundError):
+        ctypes.CDLL(f"{point}/none.so")
+    assert ctypes.CDLL(None).getpid() == os.getpid()
+
+
+def _self_signed() -> tuple[bytes, bytes]:
+    import datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    start = datetime.datetime(2020, 1, 1)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(start).not_valid_after(datetime.datetime(2100, 1, 1))
+    made = builder.sign(key, hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM), key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
