@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -62,3 +63,15 @@ def serving(
     with activate_stores({"/my-mount": (mount, store)}, children=children) as session:
         yield Served(session, store)
         assert stages() <= before
+
+
+def output(*argv: Any, **options: Any) -> str:
+    """What a program that ends well prints."""
+    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60, **options).stdout
+
+
+def failed(*argv: Any, **options: Any) -> str:
+    """What a program that fails says."""
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, **options)
+    assert done.returncode != 0
+    return done.stderr

@@ -9,23 +9,10 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.children.conftest import SEED, Served, stages
-
-
-def output(*argv: Any, **options: Any) -> str:
-    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60, **options).stdout
-
-
-def failed(*argv: Any, **options: Any) -> str:
-    """What a program that fails says."""
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, **options)
-    assert done.returncode != 0
-    return done.stderr
-
+from tests.children.conftest import SEED, Served, failed, output, stages
 
 # Reading --------------------------------------------------------------------------------------------------------------
 

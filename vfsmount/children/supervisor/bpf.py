@@ -52,7 +52,7 @@ def program(architecture: Architecture, lazy: range) -> bytes:
             steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, NOTIFY)]
     steps += [_step(_EQUAL, numbers["io_uring_setup"], 0, 1), _step(_RETURN, ERRNO | errno.ENOSYS)]
     if lazy:
-        for name in ("close", "close_range", "futex", "write", "writev", "prctl"):
+        for name in "close close_range futex write writev prctl fadvise64 readahead flock".split():
             steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, ALLOW)]
         # Both may carry a descriptor; the launcher's own, which carries the listener, is told by its flags.
         steps += [_step(_EQUAL, numbers["sendmmsg"], 0, 1), _step(_RETURN, NOTIFY)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from vfsmount.children.supervisor import memory
 from vfsmount.children.supervisor.notify import Cancelled, Notification
-from vfsmount.children.supervisor.paths import AT_FDCWD
+from vfsmount.children.supervisor.paths import AT_FDCWD, Magic
 from vfsmount.errors import os_error
 
 if TYPE_CHECKING:
@@ -27,13 +27,15 @@ AT_EMPTY_PATH: Final = 0x1000
 class Call:
     """The arguments, and what can be done about them. Argument positions count from 0."""
 
-    __slots__ = ("args", "family", "note", "pid")
+    __slots__ = ("args", "family", "magic", "note", "pid")
 
     def __init__(self, family: Family, note: Notification) -> None:
         self.family = family
         self.note = note
         self.pid = note.pid
         self.args = note.args
+        self.magic = False
+        """A path led through /proc."""
 
     def integer(self, position: int) -> int:
         """A C ``int``."""
@@ -61,7 +63,11 @@ class Call:
         if not raw:
             return None
         start = AT_FDCWD if dirfd is None else self.integer(dirfd)
-        path = self.family.resolver.resolve(self.pid, start, raw, follow=follow, making=making)
+        try:
+            path = self.family.resolver.resolve(self.pid, start, raw, follow=follow, making=making)
+        except Magic:
+            self.magic = True
+            return None
         if path is not None:
             self.family.take_time()
             self.family.settle()

@@ -59,7 +59,7 @@ def _try(architecture: Architecture) -> None:
         rendezvous = Rendezvous(base, bpf.program(architecture, lazy_numbers()))
         child = subprocess.Popen(rendezvous.command("", [], restore_signals=True), stdin=subprocess.DEVNULL)
         try:
-            rendezvous.meet(child.pid, lambda descriptor: _serve(Listener(descriptor), architecture))
+            rendezvous.meet(child.pid, lambda descriptor, _: _serve(Listener(descriptor), architecture))
             if child.wait(_PATIENCE):
                 raise os_error(errno.ENOSYS)
         finally:

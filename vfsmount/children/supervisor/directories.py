@@ -8,7 +8,7 @@ import os
 from vfsmount import real
 from vfsmount.children.supervisor.call import PROCEED, Call
 from vfsmount.children.supervisor.paths import Outside
-from vfsmount.children.supervisor.redirect import redirect
+from vfsmount.children.supervisor.redirect import leads_there, redirect
 from vfsmount.errors import os_error
 
 
@@ -16,14 +16,16 @@ def chdir(call: Call) -> int:
     try:
         path = call.resolve(0)
     except Outside as outside:
-        return redirect(call, 0, outside.path, lambda: real.readlink(f"/proc/{call.pid}/cwd"))
+        return redirect(call, 0, outside.path)
     if path is None:
         return PROCEED
     attr, _ = call.family.attr(path)
     if not attr.is_dir:
         raise os_error(errno.ENOTDIR, path)
     local = call.family.skeleton.local(path)
-    return redirect(call, 0, local, lambda: real.readlink(f"/proc/{call.pid}/cwd"))
+    if leads_there(call, call.text(0), local):
+        return PROCEED
+    return redirect(call, 0, local)
 
 
 def getcwd(call: Call) -> int:

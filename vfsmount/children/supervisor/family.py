@@ -40,7 +40,7 @@ class Family:
     def __init__(self, table: MountTable, architecture: Architecture, lazy_numbers: range) -> None:
         self.view: Final = View(table)
         self.skeleton: Final = Skeleton(self.view)
-        self.resolver: Final = Resolver(table, self.skeleton.root)
+        self.resolver: Final = Resolver(table, self.skeleton.root, self.skeleton.by_alias)
         self.writers: Final = Writers(self.skeleton)
         self.architecture: Final = architecture
         self.lazy: Final = lazy_numbers
@@ -53,11 +53,16 @@ class Family:
         self._local = threading.local()
         self._over = threading.Event()
         self._closed = False
+        self.killable = False
 
     # -- life --
 
-    def start(self, descriptor: int) -> None:
-        """Answer what arrives at the listener ``descriptor``, until the last process has ended."""
+    def start(self, descriptor: int, killable: bool) -> None:
+        """Answer what arrives at the listener ``descriptor``, until the last process has ended.
+
+        ``killable``: a call that is being answered is not cancelled by signals.
+        """
+        self.killable = killable
         self.listener = Listener(descriptor)
         self._add_thread()
 
@@ -132,6 +137,13 @@ class Family:
             if node is not None and node.is_open:
                 self.take_time()
                 node.fill()
+
+    def fill_all(self) -> None:
+        """Have the whole of every file that is being read, because one may be opened again behind our back."""
+        for node in self.skeleton.open_nodes():
+            self.take_time()
+            node.release_unused()
+            node.fill()
 
     def take_time(self) -> None:
         """This call may cost a request: let another thread take the calls that follow."""

@@ -46,8 +46,9 @@ class Rendezvous:
         signals = f"{_SIGPIPE},{_SIGXFSZ}" if restore_signals else ""
         return [sys.executable, "-I", "-S", LAUNCHER, self._base, signals, program, *argv]
 
-    def meet(self, pid: int, start: Callable[[int], None]) -> None:
-        """The launcher runs as ``pid``: ``start`` gets the listener; wait until it has become the program.
+    def meet(self, pid: int, start: Callable[[int, bool], None]) -> None:
+        """The launcher runs as ``pid``: ``start`` gets the listener, and whether calls
+        can be cancelled only by death; wait until it has become the program.
 
         Raises: OSError where it has not, as the exec failed.
         """
@@ -57,7 +58,7 @@ class Rendezvous:
                 link.settimeout(_PATIENCE)
                 data, ancillary, _, _ = link.recvmsg(16, socket.CMSG_SPACE(4))
                 if ancillary:
-                    start(array.array("i", ancillary[0][2][:4])[0])
+                    start(array.array("i", ancillary[0][2][:4])[0], data == b"K")
                     data = link.recv(16)
                 if data.startswith(b"E"):
                     raise os_error(int(data[1:]))

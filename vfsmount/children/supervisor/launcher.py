@@ -28,18 +28,21 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
 
-def _install(instructions: bytes) -> int:
-    """The listener's descriptor. Raises: OSError (EBUSY: the process is supervised already)."""
+def _install(instructions: bytes) -> tuple[int, bytes]:
+    """The listener's descriptor, and a letter: K where only death cancels a call that is being answered.
+
+    Raises: OSError (EBUSY: the process is supervised already).
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs")
     code = ctypes.create_string_buffer(instructions, len(instructions))
     program = _Program(len(instructions) // 8, ctypes.addressof(code))
     # Without WAIT_KILLABLE (Linux 5.19) a signal cancels a call that is being answered, and it is made again.
-    for flags in (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER):
+    for flags, letter in ((_NEW_LISTENER | _WAIT_KILLABLE, b"K"), (_NEW_LISTENER, b"L")):
         listener = libc.syscall(_SECCOMP[os.uname().machine], _SET_MODE_FILTER, flags, ctypes.byref(program))
         if listener >= 0:
-            return int(listener)
+            return int(listener), letter
     raise OSError(ctypes.get_errno(), "seccomp")
 
 
@@ -63,8 +66,10 @@ def main() -> None:
     for name in filter(None, signals.split(",")):
         _signal.signal(int(name), _signal.SIG_DFL)
     try:
-        listener = _install(instructions)
-        link.sendmsg([b"L"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, listener.to_bytes(4, sys.byteorder))], _HANDOVER)
+        listener, letter = _install(instructions)
+        link.sendmsg(
+            [letter], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, listener.to_bytes(4, sys.byteorder))], _HANDOVER
+        )
         os.close(listener)
         if program == "":  # a trial: one call on a path that exists only if it is answered
             os.open("/vfsmount-supervisor-trial", os.O_RDONLY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,7 @@ from vfsmount.children.supervisor.call import PROCEED, Call
 from vfsmount.children.supervisor.notify import Cancelled
 from vfsmount.children.supervisor.paths import Outside
 from vfsmount.children.supervisor.writers import Writer
+from vfsmount.errors import os_error
 from vfsmount.vfs.staged import StagedFile
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ EAGER: Final = 2 << 20
 _SYNC: Final = os.O_SYNC | os.O_DSYNC
 _KNOWN: Final = os.O_ACCMODE | os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_APPEND | os.O_DIRECTORY | _SYNC | os.O_TMPFILE
 _KEPT: Final = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK
-_LARGEFILE: Final = 0o100000 if os.uname().machine == "x86_64" else 0o400000
 
 
 def open_(call: Call) -> int:
@@ -51,6 +52,8 @@ def _open(call: Call, position: int, dirfd: int | None, flags: int, mode: int) -
         number = real.fd_open(outside.path, flags | os.O_CLOEXEC | os.O_NOCTTY, mode & 0o7777)
         return _given(call, number, cloexec=cloexec)
     if path is None:
+        if call.magic:
+            call.family.fill_all()
         return PROCEED
     family = call.family
     if flags & os.O_PATH:
@@ -75,12 +78,13 @@ def _open(call: Call, position: int, dirfd: int | None, flags: int, mode: int) -
 
 
 def _by_name(call: Call, path: str, flags: int) -> int:
-    """For O_PATH: whole, because it may be opened again through /proc, which is not noticed."""
+    """For O_PATH: a descriptor for reading, because the kernel hands over no other; of a file with its content."""
     attr, _ = call.family.attr(path)
     if not attr.is_dir:
+        if flags & os.O_DIRECTORY:
+            raise os_error(errno.ENOTDIR, path)
         fetch(call, path)
-    wanted = os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW | flags & os.O_DIRECTORY
-    return real.fd_open(call.family.skeleton.local(path), wanted)
+    return real.fd_open(call.family.skeleton.local(path), os.O_RDONLY | os.O_CLOEXEC)
 
 
 def fetch(call: Call, path: str) -> Node:
@@ -140,6 +144,7 @@ def _write(call: Call, path: str, opened: OpenFile, flags: int) -> int:
                     real.truncate(writer.node.local, 0)
                 number = real.fd_open(writer.node.local, flags & _KEPT | os.O_CLOEXEC)
                 return _given(call, number, cloexec=bool(flags & os.O_CLOEXEC))
+    node = None
     try:
         family.skeleton.drop(path)
         node = family.skeleton.file(path, opened.stat())
@@ -149,8 +154,15 @@ def _write(call: Call, path: str, opened: OpenFile, flags: int) -> int:
         writer = Writer(opened, node, changed=not isinstance(opened, StagedFile) or bool(flags & os.O_TRUNC))
     except BaseException:
         opened.close(abort=True)
+        if node is not None:
+            node.writing = False
+            family.skeleton.drop(path)
         raise
-    number = real.fd_open(node.local, flags & _KEPT | os.O_CLOEXEC)
+    try:
+        number = real.fd_open(node.local, flags & _KEPT | os.O_CLOEXEC)
+    except OSError:
+        family.writers.abort(path, writer)
+        raise
     family.writers.add(path, writer)
     try:
         return _given(call, number, cloexec=bool(flags & os.O_CLOEXEC))

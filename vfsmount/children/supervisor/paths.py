@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from vfsmount.vfs.mounts import MountTable
 
 AT_FDCWD: Final = -100
+_MAGIC: Final = ("/proc/", "/dev/fd/", "/dev/std")
 MAX_LINKS: Final = 40
 """Source: Linux, path_resolution(7)."""
 
@@ -25,9 +27,11 @@ class Resolver:
     account of it: ``/proc/PID/cwd`` and ``/proc/PID/fd/N`` say where it is.
     """
 
-    def __init__(self, table: MountTable, root: str) -> None:
+    def __init__(self, table: MountTable, root: str, aliases: Mapping[str, str]) -> None:
+        """``aliases``: short names of paths in the skeleton."""
         self._table = table
         self._root = root
+        self._aliases = aliases
 
     def mounted(self, local: str) -> str | None:
         """The mounted path that the skeleton's ``local`` stands for."""
@@ -58,12 +62,15 @@ class Resolver:
     def resolve(self, pid: int, dirfd: int, raw: bytes, *, follow: bool, making: bool = False) -> str | None:
         """The absolute normalised path on a mount (or of a synthetic directory above one); None: not ours.
 
-        Raises: ENOTDIR, ENOENT, ELOOP for paths that lead through a mount.
+        Raises: Outside, Magic; ENOTDIR, ENOENT, ELOOP for paths that lead through a mount.
         """
         text = os.fsdecode(raw)
         if not text:
             return None
         inside = False
+        for alias, local in list(self._aliases.items()):
+            if text.startswith(alias) and text[len(alias) :][:1] in ("", "/"):
+                text = local + text[len(alias) :]
         if text[0] != "/":
             start = self.directory(pid, dirfd)
             inside = self.is_inside(pid, dirfd)
@@ -72,8 +79,8 @@ class Resolver:
             inner = self.mounted(text)
             if inner is not None:
                 inside, text = True, inner
-        if text.startswith("/proc/"):
-            return None
+        if text.startswith(_MAGIC):
+            raise Magic
         plain = "/" + posixpath.normpath(text).lstrip("/")
         if "/.." not in text and self._table.covers(plain):
             return self._checked(plain, text, making)
@@ -83,7 +90,7 @@ class Resolver:
                 return None
         found, crossed = self._walk(text, follow=follow)
         if found is None:
-            return None
+            raise Magic
         if self._table.covers(found):
             return self._checked(found, text, making)
         if self._table.is_ancestor(found) and not real.access(found, 0):
@@ -139,6 +146,10 @@ class Resolver:
                 done = ""
             todo.extend(piece for piece in reversed(target.split("/")) if piece not in ("", "."))
         return done or "/", crossed
+
+
+class Magic(Exception):
+    """A path through /proc, where a link may lead straight to an open file of some process."""
 
 
 class Outside(Exception):

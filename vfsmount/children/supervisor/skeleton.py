@@ -7,9 +7,12 @@ mode from the start, and its content when it is opened; one file stands for one 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import shutil
 import stat
+import string
 import tempfile
 import threading
 import weakref
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 1 << 20
 """Bytes fetched at a time for a file that is read while it is fetched."""
+_LETTERS: Final = string.ascii_letters + string.digits
 _WHOLE: Final = 8 << 20
 """Bytes fetched at a time for one that is wanted whole."""
 
@@ -144,7 +148,10 @@ class Skeleton:
         self._lock = threading.RLock()
         self._nodes: dict[str, Node] = {}
         self._by_inode: dict[int, Node] = {}
-        self._remove = weakref.finalize(self, _remove, self.base)
+        self._aliases: dict[str, str] = {}
+        self.by_alias: Final[dict[str, str]] = {}
+        """Short names, and where they lead."""
+        self._remove = weakref.finalize(self, _remove, self.base, self.by_alias)
 
     def local(self, path: str) -> str:
         """Where ``path`` stands, or would."""
@@ -243,10 +250,29 @@ class Skeleton:
             except OSError:
                 return
 
+    def alias(self, local: str) -> str:
+        """A short name on the local disk that leads to ``local``; gone with the rest."""
+        with self._lock:
+            found = self._aliases.get(local)
+            where = "/tmp" if real.access("/tmp", os.W_OK | os.X_OK) else os.path.dirname(self.base)
+            while found is None:
+                name = f"{where}/{''.join(secrets.choice(_LETTERS) for _ in range(3))}"
+                try:
+                    real.symlink(local, name)
+                except FileExistsError:
+                    continue
+                found = self._aliases[local] = name
+                self.by_alias[name] = local
+            return found
+
     def release_unused(self) -> None:
         """Close the objects of files that no child has open any more."""
-        for node in [node for node in list(self._by_inode.values()) if node.is_open]:
+        for node in self.open_nodes():
             node.release_unused()
+
+    def open_nodes(self) -> list[Node]:
+        """Files that are not whole and still wanted."""
+        return [node for node in list(self._by_inode.values()) if node.is_open]
 
     def remove(self) -> None:
         """Delete all of it. Twice is once."""
@@ -316,6 +342,9 @@ def write_all(number: int, data: bytes, offset: int) -> None:
         view = view[done:]
 
 
-def _remove(root: str) -> None:
+def _remove(root: str, aliases: dict[str, str]) -> None:
+    for name in list(aliases):
+        with contextlib.suppress(OSError):
+            real.unlink(name)
     with real.passthrough():
         shutil.rmtree(root, ignore_errors=True)

@@ -23,7 +23,7 @@ _X86_64: Final[Mapping[str, int]] = {
     "read": 0, "close": 3, "lseek": 8, "mmap": 9, "ioctl": 16, "pread64": 17, "readv": 19, "sendfile": 40,
     "sendmsg": 46, "fsync": 74, "fdatasync": 75, "preadv": 295, "sendmmsg": 307, "preadv2": 327, "write": 1,
     "io_uring_setup": 425, "seccomp": 317, "close_range": 436, "epoll_wait": 232, "futex": 202, "writev": 20,
-    "prctl": 157,
+    "prctl": 157, "fcntl": 72, "flock": 73, "readahead": 187, "fadvise64": 221, "copy_file_range": 326,
 }  # fmt: skip
 _AARCH64: Final[Mapping[str, int]] = {
     "setxattr": 5, "lsetxattr": 6, "getxattr": 8, "lgetxattr": 9, "listxattr": 11, "llistxattr": 12,
@@ -32,7 +32,9 @@ _AARCH64: Final[Mapping[str, int]] = {
     "chdir": 49, "fchmodat": 53, "fchownat": 54, "openat": 56, "readlinkat": 78, "newfstatat": 79, "fstat": 80,
     "utimensat": 88, "execve": 221, "name_to_handle_at": 264, "renameat2": 276, "execveat": 281, "statx": 291,
     "openat2": 437, "faccessat2": 439, "fchmodat2": 452,
-    "ioctl": 29, "close": 57, "lseek": 62, "read": 63, "write": 64, "readv": 65, "writev": 66, "pread64": 67,
+    "fcntl": 25, "ioctl": 29, "flock": 32, "readahead": 213, "fadvise64": 223, "copy_file_range": 285,
+    "close": 57, "lseek": 62, "read": 63,
+    "write": 64, "readv": 65, "writev": 66, "pread64": 67,
     "preadv": 69, "sendfile": 71, "fsync": 82, "fdatasync": 83, "futex": 98, "prctl": 167, "sendmsg": 211, "mmap": 222,
     "sendmmsg": 269, "seccomp": 277, "preadv2": 286, "io_uring_setup": 425, "close_range": 436,
 }  # fmt: skip

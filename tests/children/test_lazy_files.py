@@ -1,0 +1,156 @@
+"""Large files are fetched while they are read: few bytes where little is read, right bytes whatever reads them."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.children.conftest import Served, output
+
+SIZE: Final = (48 << 20) + 12345
+MOST: Final = 12 << 20
+"""Bytes that a look at a few of them may cost."""
+PREAD: Final = 'import os; f = os.open("/my-mount/large", 0); os.write(1, os.pread(f, 9, 30000000))'
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    return random.Random(5).randbytes(SIZE)
+
+
+@pytest.fixture
+def large(supervised: Served, content: bytes) -> Served:
+    """A mount with one large file, ``/my-mount/large``."""
+    supervised.store.put("large", content)
+    return supervised
+
+
+def fetched(served: Served) -> int:
+    """Bytes read from the bucket so far."""
+    return sum(usage.bytes_received for usage in served.session.stats().values())
+
+
+@pytest.mark.parametrize(
+    ("line", "start", "size"),
+    [
+        ("head -c 100 /my-mount/large", 0, 100),
+        ("tail -c 100 /my-mount/large", SIZE - 100, 100),
+        ("cat /my-mount/large | head -c 300000", 0, 300_000),
+        (f"{sys.executable} -Sc '{PREAD}'", 30_000_000, 9),
+    ],
+)  # fmt: skip
+def test_a_look_moves_megabytes(large: Served, content: bytes, line: str, start: int, size: int) -> None:
+    found = subprocess.run(line, shell=True, capture_output=True, check=True, timeout=60).stdout
+    assert found == content[start : start + size]
+    assert fetched(large) <= MOST
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sha256sum /my-mount/large",
+        "sha256sum < /my-mount/large",
+        "cat /my-mount/large | sha256sum",
+        "cat < /my-mount/large | sha256sum",
+        "cp /my-mount/large copy && sha256sum copy",
+        "cp --sparse=always /my-mount/large copy && sha256sum copy",
+        "cp /my-mount/large /my-mount/second && sha256sum /my-mount/second",
+        "dd if=/my-mount/large of=copy bs=1M status=none && sha256sum copy",
+        "exec 7< /my-mount/large; (head -c 5 <&7 > /dev/null); tail -c +1 /my-mount/large | sha256sum",
+        "(head -c 1 /my-mount/large; sha256sum /my-mount/large) | tail -c +2",
+        "cat /dev/fd/8 8< /my-mount/large | sha256sum",
+        "tar -C /my-mount -cf - large | tar -xOf - | sha256sum",
+        "dd if=/my-mount/large bs=1M skip=1 status=none > rest; (head -c 1M /my-mount/large; cat rest) | sha256sum",
+    ],
+)
+def test_all_of_it_is_right(large: Served, content: bytes, line: str, tmp_path: Path) -> None:
+    found = output("sh", "-c", line, cwd=tmp_path)
+    assert found.split()[0] == hashlib.sha256(content).hexdigest()
+
+
+PROGRAM: Final = """
+import array, ctypes, hashlib, mmap, os, socket, sys
+size = os.stat('/my-mount/large').st_size
+def show(data): print(hashlib.sha256(data).hexdigest())
+number = os.open('/my-mount/large', os.O_RDONLY)
+how = sys.argv[1]
+if how == 'pread': show(b''.join(os.pread(number, 1 << 20, at) for at in range(0, size, 1 << 20)))
+elif how == 'mmap': show(mmap.mmap(number, 0, prot=mmap.PROT_READ))
+elif how == 'dup': show(open(os.dup(number), 'rb').read())
+elif how == 'readv':
+    buffers = [bytearray(size // 2), bytearray(size)]
+    done = 0
+    while done < size:
+        piece = bytearray(1 << 20)
+        done += os.readv(number, [memoryview(piece)[:1000], memoryview(piece)[1000:]])
+        buffers.append(piece)
+    show(b''.join(buffers[2:])[:size])
+elif how == 'sendfile':
+    out = os.open('copy', os.O_RDWR | os.O_CREAT)
+    at = 0
+    while at < size: at += os.sendfile(out, number, at, size - at)
+    show(os.pread(out, size, 0))
+elif how == 'copy_file_range':
+    out = os.open('copy', os.O_RDWR | os.O_CREAT)
+    left = size
+    while left: left -= os.copy_file_range(number, out, left)
+    show(os.pread(out, size, 0))
+elif how == 'fork':
+    pid = os.fork()
+    if not pid:
+        os.read(number, 1000)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert os.lseek(number, 0, os.SEEK_CUR) == 1000
+    show(os.pread(number, size, 0))
+elif how == 'pass':
+    one, two = socket.socketpair()
+    socket.send_fds(one, [b'x'], [number])
+    _, (other,), _, _ = socket.recv_fds(two, 1, 1)
+    show(open(other, 'rb').read())
+elif how == 'proc': show(open(f'/proc/self/fd/{number}', 'rb').read())
+elif how == 'dev': show(open(f'/dev/fd/{number}', 'rb').read())
+elif how == 'relative':
+    os.chdir('/proc/self/fd')
+    show(open(str(number), 'rb').read())
+elif how == 'data':
+    assert os.lseek(number, 0, os.SEEK_DATA) == 0
+    assert os.lseek(number, 0, os.SEEK_HOLE) == size
+    show(os.pread(number, size, 0))
+"""
+
+
+@pytest.mark.parametrize(
+    "how", "pread mmap dup readv sendfile copy_file_range fork pass proc dev relative data".split()
+)
+def test_whatever_call_reads_it(large: Served, content: bytes, how: str, tmp_path: Path) -> None:
+    found = output(sys.executable, "-c", PROGRAM, how, cwd=tmp_path)
+    assert found.strip() == hashlib.sha256(content).hexdigest()
+
+
+def test_a_file_that_is_being_read_can_be_replaced_when_it_is_closed(large: Served) -> None:
+    subprocess.run("head -c 10 /my-mount/large > /dev/null; echo new > /my-mount/large", shell=True, check=True)
+    assert large.stored("large") == b"new\n"
+
+
+def test_one_that_another_client_replaces_is_never_a_mix(large: Served, content: bytes) -> None:
+    with subprocess.Popen(
+        ["sh", "-c", "exec 3< /my-mount/large; echo ready; read line; exec dd bs=1M status=none <&3"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.read(6) == b"ready\n"
+        large.store.put("large", bytes(SIZE))
+        found, _ = child.communicate(b"\n", timeout=60)
+    assert found == content[: len(found)]
+    assert child.returncode != 0 or len(found) == SIZE

@@ -1,0 +1,105 @@
+"""Supervised programs stand in mounted directories, and execute what lies there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.children.conftest import Served, output, serving
+from vfsmount.children.supervisor.detect import supervision
+
+TOOL = b'#!/bin/sh\necho "$@"\ncat "$(dirname "$0")/../a.txt"\n'
+
+
+@pytest.fixture
+def programs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """A mount whose files may be executed."""
+    if supervision() is None:
+        pytest.skip("no seccomp user notification here")
+    for served in serving("auto", tmp_path_factory, monkeypatch, file_mode=0o755):
+        served.store.put("bin/tool", TOOL)
+        served.store.put("bin/true", Path("/bin/true").read_bytes())
+        yield served
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("cd /my-mount && ls && pwd -P", "a.txt\nbig.bin\ndir\n/my-mount\n"),
+        ("cd /my-mount/dir && cat sub/c.txt ../a.txt && cd .. && cat a.txt", "gamma\nalpha\nalpha\n"),
+        ("(cd /my-mount/dir; pwd; ls sub); pwd", "/my-mount/dir\nc.txt\n/\n"),
+        ("cd /my-mount/dir/sub; cd ../..; pwd -P; cd ..; pwd -P; ls -d my-mount", "/my-mount\n/\nmy-mount\n"),
+        ("cd my-mount; head -c 4 ../etc/passwd; cd ../etc; pwd", "root/etc\n"),
+        ("cd /my-mount/dir; mkdir new; echo x > new/y; ls new; cat ./new/y", "y\nx\n"),
+        ("cd /my-mount/none || echo refused", "refused\n"),
+        ("cd /my-mount/a.txt || echo refused", "refused\n"),
+        ("cd /my-mount; find . -name '*.txt' | sort", "./a.txt\n./dir/b c.txt\n./dir/sub/c.txt\n"),
+        ("find /my-mount -name 'c.txt' -execdir cat {} +", "gamma\n"),
+        ("env -C /my-mount/dir ls", "b c.txt\nsub\n"),
+        ("cd /my-mount/dir; readlink /proc/self/cwd; realpath sub", "/my-mount/dir\n/my-mount/dir/sub\n"),
+        ("cd /my-mount/dir; for f in *; do echo \"$f\"; done; echo /my-mount/*.txt", "b c.txt\nsub\n/my-mount/a.txt\n"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+def test_changing_directory(supervised: Served, shell: str, line: str, expected: str) -> None:
+    if not os.path.exists(shell):
+        pytest.skip(f"no {shell}")
+    done = subprocess.run([shell, "-c", line], capture_output=True, text=True, cwd="/", timeout=60)
+    assert done.stdout == expected
+
+
+def test_cwd_in_a_mount(supervised: Served) -> None:
+    assert output("ls", cwd="/my-mount/dir") == "b c.txt\nsub\n"
+    assert output("cat", "sub/c.txt", "../a.txt", cwd=Path("/my-mount/dir")) == "gamma\nalpha\n"
+    output("touch", "new", cwd="/my-mount/dir")
+    assert supervised.stored("dir/new") == b""
+    with pytest.raises(FileNotFoundError):
+        subprocess.run(["ls"], cwd="/my-mount/none")
+    with pytest.raises(NotADirectoryError):
+        subprocess.run(["ls"], cwd="/my-mount/a.txt")
+
+
+def test_the_virtual_cwd_holds_for_children(supervised: Served) -> None:
+    before = os.getcwd()
+    os.chdir("/my-mount/dir")
+    try:
+        assert output("cat", "b c.txt", "../a.txt") == "beta\nalpha\n"
+        assert output("pwd", cwd="/") == "/\n"
+    finally:
+        os.chdir(before)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("/my-mount/bin/tool x 'y z'", "x y z\nalpha\n"),
+        ("cd /my-mount/bin; ./tool 1; ../bin/true && echo ok", "1\nalpha\nok\n"),
+        ("cd /my-mount; bin/tool", "\nalpha\n"),
+        ("PATH=/my-mount/bin:$PATH tool from path", "from path\nalpha\n"),
+        ("/my-mount/bin/true a b c && echo ok", "ok\n"),
+        ("sh /my-mount/bin/tool 7", "7\nalpha\n"),
+        ("/my-mount/bin/none || echo $?", "127\n"),
+        ("/my-mount/bin || echo $?", "126\n"),
+    ],
+)
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+def test_mounted_programs_and_scripts(programs: Served, shell: str, line: str, expected: str) -> None:
+    if not os.path.exists(shell):
+        pytest.skip(f"no {shell}")
+    done = subprocess.run([shell, "-c", line], capture_output=True, text=True, timeout=60)
+    assert done.stdout == expected
+
+
+def test_a_mounted_program_is_started_directly(programs: Served) -> None:
+    assert output("/my-mount/bin/tool", "q") == "q\nalpha\n"
+    assert output("tool", "q", env={"PATH": "/my-mount/bin:/bin:/usr/bin"}) == "q\nalpha\n"
+    assert output("./tool", "q", cwd="/my-mount/bin") == "q\nalpha\n"
+
+
+def test_a_file_without_x_is_not_executed(supervised: Served) -> None:
+    with pytest.raises(PermissionError):
+        subprocess.run(["/my-mount/a.txt"])
