@@ -34,7 +34,9 @@ def open_store(options: StoreOptions) -> Store:
 
     primary = ObstoreStore(options, max_checks=MARKER_CHECKS)
     # Google's two interfaces spell ETags differently: obstore speaks XML, gcsfs JSON.
-    return FallbackStore(primary, lambda: _fsspec(_settled(options, primary.region)), same_etags=options.kind != "gs")
+    return FallbackStore(
+        primary, lambda: _fsspec(_settled(options, primary.region), direct=True), same_etags=options.kind != "gs"
+    )
 
 
 def _emulates_google(options: StoreOptions) -> bool:
@@ -58,7 +60,7 @@ def _settled(options: StoreOptions, region: str | None) -> StoreOptions:
     return changed
 
 
-def _fsspec(options: StoreOptions) -> Store:
+def _fsspec(options: StoreOptions, *, direct: bool = False) -> Store:
     from vfsmount.store.fsspec_store import FsspecStore
 
-    return FsspecStore(options)
+    return FsspecStore(options, direct=direct)

@@ -6,12 +6,12 @@ from vfsmount.store.options import StoreOptions
 from vfsmount.store.protocol import Store
 
 
-def open_fsspec(options: StoreOptions) -> Store:
-    """The fsspec adapter for this kind of bucket; costs no request."""
+def open_fsspec(options: StoreOptions, *, direct: bool = False) -> Store:
+    """The fsspec adapter for this kind of bucket; costs no request. ``direct``: see :class:`S3fsStore`."""
     if options.kind == "s3":
         from vfsmount.store.s3fs_store import S3fsStore
 
-        return S3fsStore(options)
+        return S3fsStore(options, direct=direct)
     if options.kind == "gs":
         from vfsmount.store.gcsfs_store import GcsfsStore
 

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from vfsmount import real
 from vfsmount.errors import NotFound, PreconditionFailed, StoreError, TooLarge
 from vfsmount.model import ObjectMeta
+from vfsmount.store.protocol import PutAttributes
 from vfsmount.store.s3_answers import quoted, server_time_ns
+from vfsmount.store.s3_parameters import attribute_parameters
 
 if TYPE_CHECKING:
+    from vfsmount.store.s3_direct import DirectRequests
     from vfsmount.store.s3fs_store import S3fsStore
 
 COPY_PART: Final = 512 << 20
@@ -25,8 +28,10 @@ COPIES_AT_ONCE: Final = 8
 class S3Upload:
     """One multipart upload. Only the process that began it may go on with it."""
 
-    def __init__(self, store: S3fsStore, key: str, upload_id: str) -> None:
+    def __init__(self, store: S3fsStore, key: str, upload_id: str, direct: DirectRequests | None = None) -> None:
+        """``direct``: tried first for each request."""
         self._store = store
+        self._direct = direct
         self._key = key
         self._id = upload_id
         self._pid = real.getpid()
@@ -36,8 +41,14 @@ class S3Upload:
         self._ended = False
 
     @classmethod
-    def create(cls, store: S3fsStore, key: str, parameters: dict[str, Any]) -> S3Upload:
+    def create(cls, store: S3fsStore, key: str, attributes: PutAttributes | None) -> S3Upload:
         """Begin an upload; one request."""
+        direct = store.direct
+        if direct is not None:
+            upload_id = direct.create(key, attributes)
+            if upload_id is not None:
+                return cls(store, key, upload_id, direct)
+        parameters = attribute_parameters(attributes)
 
         async def create(client: Any) -> Any:
             return await store.call(client, "create_multipart_upload", key, Key=key, **parameters)
@@ -50,6 +61,10 @@ class S3Upload:
             raise self._error(TooLarge, f"part {number} of {len(data)} bytes", "put_part")
         if self._ended:
             raise self._error(NotFound, "the upload has ended", "put_part", "NoSuchUpload")
+        etag = self._direct.put_part(self._key, self._id, number, data) if self._direct is not None else None
+        if etag is not None:
+            self._sent(number, {"ETag": etag}, len(data))
+            return
         body = data if isinstance(data, bytes) else bytes(data)
 
         async def upload_part(client: Any) -> Any:
@@ -57,10 +72,12 @@ class S3Upload:
                 client, "upload_part", self._key, Key=self._key, UploadId=self._id, PartNumber=number, Body=body
             )
 
-        answer = self._store.request("put_part", self._key, upload_part)
+        self._sent(number, self._store.request("put_part", self._key, upload_part), len(body))
+
+    def _sent(self, number: int, answer: dict[str, Any], size: int) -> None:
         with self._lock:
             self._parts[number] = part_entry(number, answer)
-            self._size[number] = len(body)
+            self._size[number] = size
 
     def complete(self, *, if_match: str | None = None, if_none_match: bool = False) -> ObjectMeta:
         self._store.check_conditions("complete", self._key, if_match, if_none_match)
@@ -74,6 +91,14 @@ class S3Upload:
         if size > self._store.traits.max_object_size:
             raise self._error(TooLarge, f"{size} bytes", "complete", "EntityTooLarge")
 
+        tried = False
+        if self._direct is not None and if_match is None and not if_none_match and all(map(_is_plain, parts)):
+            answer = self._direct.complete(self._key, self._id, parts)
+            if answer is not None:
+                self._ended = True
+                return ObjectMeta(self._key, size, server_time_ns(answer), quoted(answer["ETag"]))
+            tried = True
+
         async def complete_upload(client: Any) -> ObjectMeta:
             answer = await self._store.guarded(
                 client,
@@ -82,6 +107,7 @@ class S3Upload:
                 if_match,
                 if_none_match,
                 expected=lambda: multipart_etag(parts),
+                repeated=tried,
                 UploadId=self._id,
                 MultipartUpload={"Parts": parts},
             )
@@ -93,6 +119,9 @@ class S3Upload:
 
     def abort(self) -> None:
         if self._ended or self._pid != real.getpid():
+            return
+        if self._direct is not None and self._direct.abort(self._key, self._id):
+            self._ended = True
             return
 
         async def abort_upload(client: Any) -> None:
@@ -188,6 +217,10 @@ def part_entry(number: int, answer: dict[str, Any]) -> dict[str, Any]:
     entry = {name: value for name, value in answer.items() if name == "ETag" or name.startswith("Checksum")}
     entry.pop("ChecksumType", None)
     return entry | {"PartNumber": number}
+
+
+def _is_plain(part: dict[str, Any]) -> bool:
+    return part.keys() == {"ETag", "PartNumber"}
 
 
 def multipart_etag(parts: list[dict[str, Any]]) -> str:

@@ -21,7 +21,7 @@ from vfsmount.errors import (
     Unavailable,
 )
 from vfsmount.model import ListPage, ObjectMeta
-from vfsmount.store import aws_errors
+from vfsmount.store import aws_errors, s3_direct
 from vfsmount.store.memory import check_key
 from vfsmount.store.options import StoreOptions
 from vfsmount.store.protocol import GetResult, Multipart, PutAttributes, StoreTraits
@@ -47,9 +47,11 @@ DELETES_AT_ONCE: Final = 16
 class S3fsStore:
     """One S3 bucket (AWS, R2, Google's S3 interface, or a server that speaks it)."""
 
-    def __init__(self, options: StoreOptions) -> None:
+    def __init__(self, options: StoreOptions, *, direct: bool = False) -> None:
+        """``direct``: uploads in parts try plain connections first (see :mod:`.s3_direct`)."""
         self._options = options
         self._bucket = options.bucket
+        self.direct: Final = s3_direct.open_direct(options) if direct else None
         self._client = S3Client(options)
         self._traits = traits_of(options)
         self._extra = extra_parameters(options)
@@ -146,7 +148,7 @@ class S3fsStore:
 
     def create_multipart(self, key: str, *, attributes: PutAttributes | None = None) -> Multipart:
         check_key(key, operation="create_multipart", bucket=self._bucket)
-        return S3Upload.create(self, key, attribute_parameters(attributes))
+        return S3Upload.create(self, key, attributes)
 
     def copy(self, source: str, target: str, *, if_match: str | None = None, if_none_match: bool = False) -> ObjectMeta:
         check_key(source, operation="copy", bucket=self._bucket)
@@ -156,7 +158,9 @@ class S3fsStore:
         async def copy_object(client: Any) -> ObjectMeta:
             # The answer to a copy tells no size, and the size decides how to copy.
             meta = await self._head(client, source, if_match)
-            if if_none_match and await self._exists(client, target):  # many servers ignore the condition on a copy
+            if if_none_match and await _exists(
+                self._head(client, target, None)
+            ):  # many servers ignore the condition on a copy
                 raise AlreadyExists(operation="copy", bucket=self._bucket, key=target, code="PreconditionFailed")
             if meta.size > self._traits.max_copy_size:
                 return await copy_in_parts(self, client, meta, target, if_none_match=if_none_match)
@@ -206,6 +210,8 @@ class S3fsStore:
 
     def close(self) -> None:
         self._client.close()
+        if self.direct is not None:
+            self.direct.close()
 
     # -- requests, on the client's loop
 
@@ -244,10 +250,12 @@ class S3fsStore:
         if_none_match: bool,
         *,
         expected: Callable[[], str],
+        repeated: bool = False,
         **parameters: Any,
     ) -> Any:
         """A put or complete with conditions; sees through a lost answer whose repetition met our own object.
 
+        ``repeated``: it may have arrived once already.
         ``expected`` gives the ETag that our object has where the service makes it of the content's MD5.
         """
         if if_match is not None:
@@ -268,7 +276,7 @@ class S3fsStore:
                 ):
                     await pause(attempt)  # another conditional write is under way; S3 asks to try again
                     continue
-                if _retries(error) and isinstance(error, (AlreadyExists, PreconditionFailed, NotFound)):
+                if (repeated or _retries(error)) and isinstance(error, (AlreadyExists, PreconditionFailed, NotFound)):
                     ours = await self._head(client, key, None)
                     if ours.etag == expected():
                         return {"ETag": ours.etag}
@@ -289,13 +297,6 @@ class S3fsStore:
             got = await self._get(client, key, 0, 1, if_match)
             return got.meta
         return meta_from(key, answer, "ContentLength")
-
-    async def _exists(self, client: Any, key: str) -> bool:
-        try:
-            await self._head(client, key, None)
-        except NotFound:
-            return False
-        return True
 
     async def _get(self, client: Any, key: str, start: int, end: int, if_match: str | None) -> GetResult:
         condition: dict[str, Any] = {} if if_match is None else {"IfMatch": if_match}
@@ -351,6 +352,14 @@ def check_deleted(answer: Any, bucket: str) -> None:
             cls = aws_errors.for_code(code, None)
             detail, key = failure.get("Message", ""), failure.get("Key")
             raise cls(detail, operation="delete_many", bucket=bucket, key=key, code=code)
+
+
+async def _exists(head: Coroutine[Any, Any, ObjectMeta]) -> bool:
+    try:
+        await head
+    except NotFound:
+        return False
+    return True
 
 
 def _retries(error: StoreError) -> int:
