@@ -161,11 +161,18 @@ class Mount:
             if self.objects.version.get(key) != node.base:
                 raise Refused(errno.ESTALE)
         elif node.exclusive and key in self.objects.data:
-            node.dead = True
+            self.kill(node)
             raise Refused(errno.EEXIST)
         node.base = self.objects.put(key, node.content)
         node.synced = True
         self.local.published(node.path)
+        if not self.staged:
+            del self.nodes[node.path]
+
+    def kill(self, node: Node) -> None:
+        """The upload is dead, and nobody is kept from the path any more."""
+        node.dead = True
+        del self.nodes[node.path]
 
     def leave(self, node: Node) -> None:
         """A handle is gone."""

@@ -62,6 +62,8 @@ def test_rmdir(bucket: Bucket, mount: Mounter) -> None:
     assert os.listdir(mnt.path) == ["remote"]
     with refused(errno.ENOENT, mnt / "a"):
         os.rmdir(mnt / "a")
+    os.mkdir(mnt / "a")
+    assert os.listdir(mnt.path) == ["a", "remote"]
     with refused(errno.EPERM, mnt / "remote"):
         os.rmdir(mnt / "remote")
     with refused(errno.ENOTDIR, mnt / "remote/f"):

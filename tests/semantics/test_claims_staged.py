@@ -94,6 +94,25 @@ def test_handles_share_the_content(bucket: Bucket, mount: Mounter) -> None:
     assert bucket.get("f") == b"NEW+++"
 
 
+@claim("STAGED-3")
+@memory_only
+def test_a_reader_from_before_goes_on_with_its_version(bucket: Bucket, mount: Mounter) -> None:
+    bucket.put("f", b"old" * 300_000)
+    mnt = mount(writes="staged")
+    with open(mnt / "f", "rb", buffering=0) as reading:
+        with open(mnt / "f", "wb") as file:
+            file.write(b"new" * 300_000)
+            file.flush()
+            assert (mnt / "f").read_bytes() == b"new" * 300_000
+        found = reading.read(10)
+        try:
+            outcome: object = found + reading.read()
+        except OSError as error:
+            outcome = error.errno
+        assert found == b"old" * 3 + b"o"
+        assert outcome in (b"old" * 300_000, errno.ESTALE)
+
+
 @claim("STAGED-4")
 def test_nothing_shows_before_close(bucket: Bucket, mount: Mounter) -> None:
     bucket.put("f", b"old")

@@ -85,12 +85,13 @@ def test_nothing_shows_before_close(data: bytes, bucket: Bucket, mount: Mounter)
 
 
 @claim("WRITE-4")
-def test_fsync_publishes_and_ends_writing(bucket: Bucket, mount: Mounter) -> None:
+@pytest.mark.parametrize("access", [os.O_WRONLY, os.O_RDWR])
+def test_fsync_publishes_and_ends_writing(access: int, bucket: Bucket, mount: Mounter) -> None:
     mnt = mount()
-    fd = os.open(mnt / "f", os.O_WRONLY | os.O_CREAT)
+    fd = os.open(mnt / "f", access | os.O_CREAT)
     os.write(fd, b"content")
     os.fsync(fd)
-    assert bucket.get("f") == b"content"
+    assert bucket.get("f") == (mnt / "f").read_bytes() == b"content"
     assert os.fstat(fd).st_size == os.stat(mnt / "f").st_size == 7
     with refused(errno.EIO):
         os.write(fd, b"more")
@@ -264,7 +265,8 @@ def test_a_file_being_written_is_listed(bucket: Bucket, mount: Mounter) -> None:
 @claim("WRITE-15")
 def test_content_type(bucket: Bucket, mount: Mounter) -> None:
     mnt = mount()
-    for name, expected in (("image.png", "image/png"), ("d.json", "application/json")):
+    bucket.put("there.png", b"existing content")
+    for name, expected in (("image.png", "image/png"), ("d.json", "application/json"), ("there.png", "image/png")):
         (mnt / name).write_bytes(b"content")
         assert bucket.content_type(name) == expected
 

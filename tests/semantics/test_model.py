@@ -373,7 +373,7 @@ class Machine(Ground):
             return
         with pytest.raises(OSError, match="Invalid argument"):
             os.pwrite(handle.fd, b"x", len(handle.node.content) + 1)
-        handle.node.dead = True
+        handle.mount.kill(handle.node)
 
     @precondition(lambda self: self.handles)
     @rule(choice=st.integers(0, 100))

@@ -6,13 +6,16 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.semantics import test_claims_opening, test_peer_reading
 from tests.semantics.buckets import Bucket
-from tests.semantics.mounting import Mounter, memory_only
+from tests.semantics.mounting import Mounted, Mounter, memory_only
 from vfsmount import CloudBucketMount
 from vfsmount.session import activate_stores
 from vfsmount.testing import MemoryStore
@@ -145,6 +148,56 @@ def test_trouble_with_the_disk_costs_no_read(trouble: str, bucket: Bucket, mount
         if path.is_file():
             spoil[trouble](path)
     assert (mnt / "f").read_bytes() == b"x" * MIB
+
+
+class CachedMounter(Mounter):
+    """Every mount keeps what it reads in one directory."""
+
+    folder: Path
+
+    def __call__(self, at: str = "mnt", **options: Any) -> Mounted:
+        return super().__call__(at, cache_dir=self.folder, **options)
+
+
+@pytest.fixture
+def cached(bucket: Bucket, tmp_path: Path) -> Iterator[Mounter]:
+    with ExitStack() as stack:
+        mounter = CachedMounter(bucket, tmp_path, stack)
+        mounter.folder = tmp_path / "cache"
+        yield mounter
+        assert kept(mounter.folder) > 0
+
+
+@memory_only
+@test_peer_reading.prefixes
+def test_two_versions_are_open_side_by_side_with_a_cache(prefix: str, bucket: Bucket, cached: Mounter) -> None:
+    test_peer_reading.test_two_versions_are_open_side_by_side(prefix, bucket, cached)
+
+
+@memory_only
+@pytest.mark.parametrize("size", [1, MIB])
+def test_reading_whole_files_with_a_cache(size: int, bucket: Bucket, cached: Mounter) -> None:
+    test_peer_reading.test_reading_whole_files(size, bucket, cached)
+
+
+@memory_only
+def test_reading_an_empty_file_with_a_cache(bucket: Bucket, mount: Mounter, tmp_path: Path) -> None:
+    bucket.put("f", b"")
+    mnt = mount(cache_dir=tmp_path / "cache")
+    assert (mnt / "f").read_bytes() == (mnt / "f").read_bytes() == b""
+
+
+@memory_only
+@test_peer_reading.prefixes
+@pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_RDWR])
+def test_reading_in_odd_steps_with_a_cache(prefix: str, flags: int, bucket: Bucket, cached: Mounter) -> None:
+    test_peer_reading.test_reading_in_odd_steps(prefix, flags, bucket, cached)
+
+
+@memory_only
+@pytest.mark.parametrize("first", [1, 1024, 300_000, 500 * 1024])
+def test_a_replaced_object_is_never_mixed_with_a_cache(first: int, bucket: Bucket, cached: Mounter) -> None:
+    test_claims_opening.test_a_replaced_object_is_never_mixed(first, bucket, cached)
 
 
 def test_two_buckets_share_a_directory(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import random
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.semantics.buckets import Bucket, ServerBucket
 from tests.semantics.mounting import MOTO, Mounter, memory_only, refused, tree
+from vfsmount.errors import PermissionDenied
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -77,6 +79,8 @@ def test_unicode_keys(bucket: Bucket, mount: Mounter) -> None:
         bucket.put(key, key.encode())
     mnt = mount()
     assert os.listdir(mnt.path) == ["مرحبًا", "こんにちは", "🇦🇺", "🐈"]
+    assert (mnt / "こんにちは").is_dir()
+    assert (mnt / "🐈").is_dir()
     with open(mnt / "🐈/👻", "xb") as file:
         file.write(b"new")
     assert (mnt / "مرحبًا").read_text() == "مرحبًا"
@@ -210,3 +214,49 @@ def test_modes_and_owners(options: dict[str, int], directory: int, file: int, bu
         assert found.st_mode & 0o7777 == mode
         assert found.st_uid == options.get("uid", os.geteuid())
         assert found.st_gid == options.get("gid", os.getegid())
+
+
+@memory_only
+@pytest.mark.parametrize("ttl", [0, 3600])
+def test_objects_that_may_not_be_read(ttl: int, bucket: Bucket, mount: Mounter) -> None:
+    """Listing and HEAD are allowed, GET is not. Mountpoint's EIO is EACCES here."""
+    for name in ("dir/f", "g"):
+        bucket.put(name, b"content")
+    mnt = mount(metadata_ttl=ttl)
+    mnt.faults.fail("get_range", PermissionDenied("no", operation="get", code="AccessDenied"), times=None)
+    assert os.listdir(mnt.path) == ["dir", "g"]
+    assert os.listdir(mnt / "dir") == ["f"]
+    for name in ("dir/f", "g"):
+        with refused(errno.EACCES, mnt / name):
+            open(mnt / name, "rb")
+        assert os.stat(mnt / name).st_size == 7
+    mnt.faults.heal()
+    assert (mnt / "g").read_bytes() == b"content"
+
+
+@memory_only
+def test_what_is_missing_is_not_logged(mount: Mounter, caplog: pytest.LogCaptureFixture) -> None:
+    mnt = mount()
+    with caplog.at_level(logging.INFO):
+        for look in (os.stat, os.listdir, os.unlink, lambda path: open(path, "rb")):
+            with refused(errno.ENOENT, mnt / "key"):
+                look(mnt / "key")
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("vfsmount")] == []
+
+
+@memory_only
+def test_what_is_counted(bucket: Bucket, mount: Mounter) -> None:
+    mnt = mount()
+    for name in ("a", "b", "c"):
+        with open(mnt / name, "wb") as file:
+            file.write(b"a" * 1024)
+    stats = mnt.session.stats()
+    assert (stats["put"].requests, stats["put"].bytes_sent) == (3, 3 * 1024)
+    with open(mnt / "a", "rb") as file:
+        assert file.read() == b"a" * 1024
+    stats = mnt.session.stats()
+    assert (stats["get"].requests, stats["get"].bytes_received) == (1, 1024)
+    assert stats.total.errors == 0
+    with refused(errno.ENOENT):
+        open(mnt / "missing", "rb")
+    assert mnt.session.stats().total.errors > 0

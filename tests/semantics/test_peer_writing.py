@@ -53,7 +53,9 @@ def test_streaming(size: int, step: int, bucket: Bucket, mount: Mounter) -> None
     for start in range(0, size, step):
         os.write(fd, body[start : start + step])
         assert os.fstat(fd).st_size == min(size, start + step)
-    assert bucket.keys() == []
+    with refused(errno.EBADF):
+        os.read(fd, 1)
+    assert (bucket.keys(), bucket.uploads()) == ([], ["new.txt"] if size > 8 * MIB else [])
     os.fsync(fd)
     os.close(fd)
     assert (mnt / "new.txt").read_bytes() == body
@@ -91,6 +93,53 @@ def test_storage_class(
     (mnt / "parts").write_bytes(bytes(12 * MIB))
     for key in ("small", "parts"):
         assert bucket.server.attributes(bucket.name, key)["StorageClass"] == storage_class
+
+
+@pytest.mark.parametrize("bucket", [MOTO], indirect=True)
+@pytest.mark.parametrize("size", [16, 12 * MIB])
+def test_a_storage_class_that_does_not_exist(
+    size: int, bucket: ServerBucket, mount: Mounter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(self: ServerBucket) -> Any:
+        return open_store(s3_options(self.server, self.name, storage_class="INVALID_CLASS"))
+
+    monkeypatch.setattr(ServerBucket, "open", opened)
+    mnt = mount()
+    with refused(errno.EIO, mnt / "f"), open(mnt / "f", "wb") as file:
+        file.write(bytes(size))
+    assert (bucket.keys(), bucket.uploads(), os.listdir(mnt.path)) == ([], [], [])
+
+
+@pytest.mark.parametrize("bucket", [MOTO], indirect=True)
+@pytest.mark.parametrize("checksums", ["sha256", "off"])
+def test_checksums_of_an_upload(
+    checksums: str, bucket: ServerBucket, mount: Mounter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(self: ServerBucket) -> Any:
+        return open_store(s3_options(self.server, self.name, upload_checksums=checksums))
+
+    monkeypatch.setattr(ServerBucket, "open", opened)
+    mnt = mount()
+    with open(mnt / "f", "ab", buffering=0) as file:
+        for size in range(MIB, 21 * MIB, MIB):
+            file.write(bytes(MIB))
+            assert os.fstat(file.fileno()).st_size == size
+    found = bucket.server.client.head_object(Bucket=bucket.name, Key="f", ChecksumMode="ENABLED")
+    sent = {name for name in found if name.startswith("Checksum")}
+    assert sent == ({"ChecksumSHA256"} if checksums == "sha256" else set())
+
+
+@pytest.mark.parametrize("bucket", [MOTO], indirect=True)
+@pytest.mark.parametrize("algorithm", [None, "CRC32", "SHA1", "SHA256"])
+def test_appending_to_what_has_a_checksum(algorithm: str | None, bucket: ServerBucket, mount: Mounter) -> None:
+    extra = {} if algorithm is None else {"ChecksumAlgorithm": algorithm}
+    bucket.server.put(bucket.name, "append.txt", b"initial", **extra)
+    mnt = mount(writes="staged")
+    with open(mnt / "append.txt", "ab") as file:
+        file.write(b"append")
+        file.flush()
+        os.fsync(file.fileno())
+    assert (mnt / "append.txt").read_bytes() == bucket.get("append.txt") == b"initialappend"
 
 
 @memory_only

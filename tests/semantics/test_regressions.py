@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import tempfile
 import threading
 from collections.abc import Callable
 
+import pytest
+
+from tests.forks import in_child
 from tests.semantics.buckets import Bucket
-from tests.semantics.mounting import Mounter, memory_only, refused
+from tests.semantics.mounting import Mounter, memory_only, refused, tree
 
 pytestmark = memory_only
 
@@ -185,3 +189,117 @@ def test_regression_keys_below_a_staged_file_make_it_a_directory_to_readers(buck
         file.flush()
         assert (mnt / "a").read_bytes() == b"here"
     assert bucket.get("a") == b"here"
+
+
+@pytest.mark.claim("WRITE-4")
+@pytest.mark.claim("OPEN-9")
+def test_regression_a_synced_file_is_nobodys(bucket: Bucket, mount: Mounter) -> None:
+    mnt = mount(allow_rename=True)
+    with tempfile.NamedTemporaryFile("w", dir=mnt.path, delete=False) as file:
+        file.write("content")
+        file.flush()
+        with refused(errno.EPERM, file.name):
+            open(file.name)
+        os.fsync(file.fileno())
+        with open(file.name) as reading:
+            assert reading.read() == "content"
+        for target in (file.name, file.fileno()):
+            with refused(errno.EPERM):
+                os.utime(target, (1, 2))
+        os.rename(file.name, mnt / "moved")
+        os.unlink(mnt / "moved")
+        with open(file.name, "w") as again:  # the first handle's close is not the end of this claim
+            again.write("2")
+            file.close()
+            with refused(errno.EPERM, file.name):
+                open(file.name)
+    assert tree(mnt.path) == {os.path.basename(file.name): b"2"}
+
+
+@pytest.mark.claim("WRITE-2")
+def test_regression_a_dead_upload_keeps_nobody_from_the_path(bucket: Bucket, mount: Mounter) -> None:
+    mnt = mount()
+    dead = os.open(mnt / "f", os.O_WRONLY | os.O_CREAT)
+    with refused(errno.EINVAL):
+        os.pwrite(dead, b"x", 10)
+    assert os.listdir(mnt.path) == []
+    (mnt / "f").write_bytes(b"tried again")
+    with refused(errno.EINVAL):
+        os.close(dead)
+    assert tree(mnt.path) == {"f": b"tried again"}
+
+
+@pytest.mark.claim("WRITE-7")
+def test_regression_a_forked_child_can_use_paths_that_its_parent_had_open(bucket: Bucket, mount: Mounter) -> None:
+    bucket.put("read", b"content")
+    mnt = mount()
+    with open(mnt / "read", "rb") as reading, open(mnt / "d-written", "wb", buffering=0) as writing:
+        writing.write(b"by the parent")
+
+        def child() -> None:
+            with refused(errno.EPERM, mnt / "read"):
+                open(mnt / "read", "wb")
+            assert reading.read() == b"content"
+            reading.close()
+            (mnt / "read").write_bytes(b"by the child")
+            assert os.listdir(mnt.path) == ["read"]  # what the parent writes is not there before it is published
+            (mnt / "d-written").write_bytes(b"by the child")
+            writing.close()
+            assert (mnt / "d-written").read_bytes() == b"by the child"
+
+        in_child(child)
+        with refused(errno.EPERM, mnt / "d-written"):
+            open(mnt / "d-written", "rb")
+    assert bucket.get("d-written") == b"by the parent"
+
+
+@pytest.mark.claim("WRITE-7")
+def test_regression_a_forked_child_writes_into_no_staged_file_of_its_parent(bucket: Bucket, mount: Mounter) -> None:
+    bucket.put("f", b"0123456789")
+    mnt = mount(writes="staged")
+    with open(mnt / "f", "r+b", buffering=0) as file:
+        file.write(b"PARENT")
+
+        def child() -> None:
+            with open(mnt / "f", "r+b", buffering=0) as own:
+                assert own.read() == b"0123456789"
+                own.write(b"child")
+
+        in_child(child)
+        assert os.pread(file.fileno(), 20, 0) == b"PARENT6789"
+    assert bucket.get("f") == b"PARENT6789"
+
+
+@pytest.mark.claim("CHANGE-6")
+def test_regression_metadata_is_ignored_by_descriptor_too(bucket: Bucket, mount: Mounter) -> None:
+    bucket.put("f", b"content")
+    for name, number in (("error", errno.EPERM), ("ignore", None), ("read_only", errno.EROFS)):
+        mnt = mount(name, **({"read_only": True} if name == "read_only" else {"metadata_ops": name}))
+        with open(mnt / "f", "rb") as file:
+            changes: list[Callable[[int], None]] = [
+                lambda fd: os.utime(fd, (1, 2)),
+                lambda fd: os.fchmod(fd, 0o600),
+                lambda fd: os.chmod(fd, 0o600),
+                lambda fd: os.fchown(fd, 1, 1),
+            ]
+            for change in changes:
+                if number is None:
+                    change(file.fileno())
+                else:
+                    with refused(number):
+                        change(file.fileno())
+
+
+@pytest.mark.claim("RENAME-4")
+@pytest.mark.parametrize("target", ["new/", "d/"])
+def test_regression_a_file_is_not_renamed_to_what_only_a_directory_can_be(
+    target: str, bucket: Bucket, mount: Mounter
+) -> None:
+    bucket.put("f")
+    bucket.put("d/x")
+    mnt = mount(allow_rename=True)
+    with refused(errno.ENOTDIR, mnt / "f", f"{mnt.path}/{target}"):
+        os.rename(mnt / "f", f"{mnt.path}/{target}")
+    assert bucket.keys() == ["d/x", "f"]
+    os.rename(f"{mnt.path}/d/", f"{mnt.path}/e/")
+    assert bucket.keys() == ["e/x", "f"]

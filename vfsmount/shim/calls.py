@@ -18,7 +18,7 @@ from vfsmount import real
 from vfsmount.errors import os_error
 from vfsmount.shim.context import ShimContext
 from vfsmount.shim.patcher import MISSING
-from vfsmount.shim.route import follow_up
+from vfsmount.shim.route import follow_up, names_directory, require_directory
 
 # The arguments and results of sixty functions have no common type; Any stops at this module's border.
 Function = Callable[..., Any]
@@ -213,6 +213,8 @@ def by_two_paths(context: ShimContext, original: Function, act: Function) -> Fun
             second = target if target is not None else router.absolute(dst, kwargs.get("dst_dir_fd"))
             if first is None or second is None:  # the empty path, the only one that passed the original's judgement
                 raise os_error(errno.ENOENT)
+            if source is not None and names_directory(dst) and context.table.covers(source):
+                require_directory(context.table.stat(source), source)  # rename(2): only a directory becomes "name/"
             return act(first, second)
         except OSError as error:
             raise follow_up(error, src, dst) from error.__cause__

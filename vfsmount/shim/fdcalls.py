@@ -379,7 +379,11 @@ def metadata_of(table: MountTable, entry: Description) -> Iterator[None]:
     try:
         yield
     except PermissionError:
-        if not table.ignores_metadata(entry.path):
+        try:
+            ignored = table.ignores_metadata(entry.path)
+        except OSError as read_only:
+            raise read_only from None
+        if not ignored:
             raise
 
 

@@ -18,6 +18,7 @@ from vfsmount import real
 from vfsmount.errors import os_error
 
 if TYPE_CHECKING:
+    from vfsmount.model import Attr
     from vfsmount.shim.cwd import VirtualCwd
     from vfsmount.shim.descriptors import FdTable
     from vfsmount.vfs.mounts import MountTable
@@ -244,8 +245,7 @@ class Router:
                 if not making:
                     raise
             else:
-                if not attr.is_dir:
-                    raise os_error(errno.ENOTDIR, plain)
+                require_directory(attr, plain)
         return plain
 
     def _canonical(self, plain: str) -> str:
@@ -295,6 +295,18 @@ def follow_up(error: OSError, path: object, path2: object = None) -> OSError:
     if path2 is not None:
         error.filename2 = _named_as(path2)
     return error
+
+
+def names_directory(path: object) -> bool:
+    """True where ``path`` ends in a slash, so that nothing but a directory can be meant."""
+    text = _text(path)
+    return text is not None and text.endswith("/")
+
+
+def require_directory(attr: Attr, path: str) -> None:
+    """Raises: ENOTDIR."""
+    if not attr.is_dir:
+        raise os_error(errno.ENOTDIR, path)
 
 
 def _named_as(path: object) -> object:

@@ -277,7 +277,7 @@ class Filesystem:
         """In a forked child: what is cached stays, what other threads held is let go."""
         self._cache.renew_lock()
         self._opener.after_fork()
-        self._local.renew_lock()
+        self._local.after_fork()
         self._claims.after_fork()
 
     def close(self) -> None:

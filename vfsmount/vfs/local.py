@@ -220,9 +220,10 @@ class LocalState:
                 self._drop_writer(source)
             self._put_writer(target, node)
 
-    def end_write(self, path: str) -> None:
+    def end_write(self, path: str, writer: BeingWritten | None) -> None:
+        """``writer`` (None: the claim without one) is done; whoever claimed ``path`` since keeps it."""
         with self._lock:
-            if path in self._writers:
+            if path in self._writers and self._writers[path] is writer:
                 self._drop_writer(path)
 
     def begin_read(self, path: str) -> Readers | None:
@@ -256,9 +257,15 @@ class LocalState:
             writers = [writer for writer in self._writers.values() if writer is not None]
         return iter(writers)
 
-    def renew_lock(self) -> None:
-        """In a forked child: the lock may be held by a thread that is not here."""
+    def after_fork(self) -> None:
+        """In a forked child: the lock may be held by a thread that is not here, and what the parent writes is the
+        parent's alone: the child could neither write nor commit it, and would find it open for ever.
+        """
         self._lock = threading.Lock()
+        self._writers = {}
+        self._below = _Below()
+        for path in self._directories:
+            self._below.add(path)
 
     # -- under the lock --
 

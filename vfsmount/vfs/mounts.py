@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 
 from vfsmount.errors import os_error
 from vfsmount.model import Attr, Entry
+from vfsmount.vfs import policy
 from vfsmount.vfs.attrs import inode
 from vfsmount.vfs.filesystem import Filesystem
 from vfsmount.vfs.openfile import DirectoryFile, OpenFile
@@ -200,10 +201,12 @@ class MountTable:
         mount.fs.set_metadata(inner, path, "chown")
 
     def ignores_metadata(self, path: str) -> bool:
-        """True where a change of mode, owner or times is accepted without effect."""
+        """True where a change of mode, owner or times is accepted without effect. Raises: EROFS."""
         found = self.find(path)
         options = found[0].fs.options if found is not None else None
-        return options is not None and options.metadata_ops == "ignore" and not options.read_only
+        if options is not None and options.read_only:
+            raise os_error(policy.READ_ONLY.number, path, hint=policy.READ_ONLY.hint)
+        return options is not None and options.metadata_ops == "ignore"
 
     def utime(self, path: str, mtime_ns: int) -> None:
         mount, inner = self._target(path)

@@ -75,7 +75,7 @@ class OpenFile(ABC):
     def utime(self, mtime_ns: int) -> None:
         raise self.error(errno.EPERM, "times of a committed file cannot be changed")
 
-    def abandon(self) -> None:  # noqa: B027 - nothing to let go of but in writers
+    def abandon(self) -> None:  # noqa: B027 - nothing to let go of but in readers
         """In a forked child: let go without a request."""
 
     def backing(self) -> int | None:
@@ -185,8 +185,9 @@ class OpenFile(ABC):
         Raises OSError where the upload failed; the file is closed all the same.
         """
         if self.owner_pid != real.getpid():
-            self._references = 0
-            self.abandon()
+            if self._references:
+                self._references = 0
+                self.abandon()
             return
         with self._reference_lock:
             if self._references == 0:

@@ -301,8 +301,8 @@ class Opener:
         def on_commit(meta: ObjectMeta) -> None:
             self.committed(path, meta)
 
-        def on_end() -> None:
-            self._local.end_write(path)
+        def on_end(writer: WriteFile) -> None:
+            self._local.end_write(path, writer)
             self._cache.drop(path)
 
         def copier(source: OpenFile) -> Callable[[], ObjectMeta] | None:
@@ -320,7 +320,7 @@ class Opener:
                 display, flags, start=start, attr_of=attr_of, on_commit=on_commit, on_end=on_end, copier=copier
             )
         except BaseException:
-            self._local.end_write(path)
+            self._local.end_write(path, None)
             raise
         self._local.set_writer(path, handle)
         self._cache.drop(path)

@@ -70,7 +70,7 @@ class ReadFile(OpenFile):
         return from_store(error, self.path)
 
     def abandon(self) -> None:
-        pass
+        self._on_close()
 
     def _finish(self, *, abort: bool) -> None:
         self._reader.close()

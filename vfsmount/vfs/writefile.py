@@ -23,7 +23,8 @@ class WriteFile(OpenFile):
     """Writes must follow each other; seeking is free.
 
     A write anywhere but at the end: EINVAL, and then the upload is dead: every later write is EINVAL too and no object
-    appears. After ``fsync`` the object is published and a write is EIO. Source: Mountpoint SEMANTICS, "Writes".
+    appears. After ``fsync`` the object is published and a write is EIO. In both cases others may open the path before
+    this is closed. Source: Mountpoint SEMANTICS, "Writes".
     """
 
     writable = True
@@ -36,7 +37,7 @@ class WriteFile(OpenFile):
         start: Callable[[], Uploader],
         attr_of: Callable[[int, int | None], Attr],
         on_commit: Callable[[ObjectMeta], None],
-        on_end: Callable[[], None],
+        on_end: Callable[[WriteFile], None],
         copier: Callable[[OpenFile], Callable[[], ObjectMeta] | None],
     ) -> None:
         """``copier``: how to have the store copy a file that is open for reading, or None."""
@@ -112,7 +113,9 @@ class WriteFile(OpenFile):
             self._uploader = self._start()
 
     def utime(self, mtime_ns: int) -> None:
-        """Shown until the commit; the store then sets its own time."""
+        """Shown until the commit; the store then sets its own time, and no other is possible: EPERM."""
+        if self._state is _State.COMMITTED:
+            super().utime(mtime_ns)
         self._mtime_ns = mtime_ns
 
     def fsync(self) -> None:
@@ -137,7 +140,7 @@ class WriteFile(OpenFile):
                     raise self._failed()
                 self._commit()
         finally:
-            self._on_end()
+            self._on_end(self)
 
     def abandon(self) -> None:
         """The upload is the parent process's business."""
@@ -154,6 +157,7 @@ class WriteFile(OpenFile):
             raise self._failed() from error
         self._state = _State.COMMITTED
         self._on_commit(meta)
+        self._on_end(self)
 
     def _check_alive(self) -> None:
         self.require_owner()
@@ -165,7 +169,10 @@ class WriteFile(OpenFile):
     def _fail(self, number: int, hint: str | None, cause: StoreError | None = None) -> None:
         self._state = _State.FAILED
         self._failure = (number, hint, cause)
-        self._uploader.abort()
+        try:
+            self._uploader.abort()
+        finally:
+            self._on_end(self)
 
     def _failed(self) -> OSError:
         assert self._failure is not None
