@@ -12,8 +12,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.forks import in_child
-from tests.semantics.buckets import Bucket
+from tests.semantics.buckets import Bucket, MemoryBucket
 from tests.semantics.mounting import Mounter, memory_only, refused, tree
+from vfsmount.store.protocol import StoreTraits
+from vfsmount.testing import MemoryStore
 
 pytestmark = memory_only
 
@@ -303,3 +305,30 @@ def test_regression_a_file_is_not_renamed_to_what_only_a_directory_can_be(
     assert bucket.keys() == ["d/x", "f"]
     os.rename(f"{mnt.path}/d/", f"{mnt.path}/e/")
     assert bucket.keys() == ["e/x", "f"]
+
+
+@pytest.mark.slow
+@pytest.mark.claim("STAGED-3")
+@pytest.mark.parametrize("conditional", [True, False])
+def test_regression_threads_append_to_one_staged_file(conditional: bool, bucket: MemoryBucket, mount: Mounter) -> None:
+    """A handle that closes between another one's look-up and its open is not another client."""
+    bucket.store = MemoryStore(traits=StoreTraits(conditional_put=conditional))
+    mnt = mount(writes="staged")
+    failures: list[OSError] = []
+
+    def append(thread: int) -> None:
+        for number in range(10):
+            try:
+                with open(mnt / "log", "ab") as file:
+                    file.write(b"%d-%d\n" % (thread, number))
+            except OSError as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=append, args=(number,), daemon=True) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    content = bucket.get("log") or b""
+    assert sorted(content.split()) == sorted(b"%d-%d" % (one, other) for one in range(8) for other in range(10))

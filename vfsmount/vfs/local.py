@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from typing import Protocol
@@ -75,6 +76,9 @@ class LocalState:
         self._writers: dict[str, BeingWritten | None] = {}
         self._readers: dict[str, Readers] = {}
         self._below = _Below()
+        self._openers = 0
+        self._departures = 0
+        self._departed: dict[str, int] = {}
 
     def directory(self, path: str) -> int | None:
         """When the local directory ``path`` was made (ns); None if it is none.
@@ -181,11 +185,30 @@ class LocalState:
             node.handles += 1
             return node
 
-    def add_staged(self, path: str, node: StagedNode) -> StagedNode:
-        """The node at ``path`` with one more handle: ``node``, or another thread's that was faster."""
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[int]:
+        """Around a look-up whose answer is to become a staged node: when it began, for :meth:`add_staged`."""
+        with self._lock:
+            self._openers += 1
+            began = self._departures
+        try:
+            yield began
+        finally:
+            with self._lock:
+                self._openers -= 1
+                if not self._openers:
+                    self._departed.clear()
+
+    def add_staged(self, path: str, node: StagedNode, began: int) -> StagedNode | None:
+        """The node at ``path`` with one more handle: ``node``, or another thread's that was faster.
+
+        None where what the look-up found may have been replaced since it ``began``, by a handle of this process.
+        """
         with self._lock:
             found = self._writers.get(path)
             if not isinstance(found, StagedNode):
+                if self._departed.get(path, 0) > began:
+                    return None
                 self._put_writer(path, node)
                 found = node
             found.handles += 1
@@ -199,6 +222,7 @@ class LocalState:
                 return False
             if self._writers.get(node.path) is node:
                 self._drop_writer(node.path)
+                self._depart(node.path)
             return True
 
     def staged(self, path: str) -> StagedNode | None:
@@ -250,6 +274,7 @@ class LocalState:
         with self._lock:
             for known in [known for known in self._readers if known == path or known.startswith(below)]:
                 del self._readers[known]
+            self._depart(path)
 
     def open_writers(self) -> Iterator[BeingWritten]:
         """A snapshot of the files being written."""
@@ -262,12 +287,19 @@ class LocalState:
         parent's alone: the child could neither write nor commit it, and would find it open for ever.
         """
         self._lock = threading.Lock()
+        self._openers = 0
+        self._departed = {}
         self._writers = {}
         self._below = _Below()
         for path in self._directories:
             self._below.add(path)
 
     # -- under the lock --
+
+    def _depart(self, path: str) -> None:
+        if self._openers:
+            self._departures += 1
+            self._departed[path] = self._departures
 
     def _make(self, path: str, made_ns: int) -> None:
         if path not in self._directories:

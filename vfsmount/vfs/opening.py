@@ -80,6 +80,14 @@ class Opener:
         if plain and path:
             return self._open_reader(path, flags, display)
         self._lookup.check(path, display, missing=not flags & os.O_CREAT)
+        while True:
+            with self._local.looking() as began:
+                opened = self._open_found(path, flags, display, began)
+            if opened is not None:
+                return opened
+
+    def _open_found(self, path: str, flags: int, display: str, began: int) -> OpenFile | None:
+        """None where another thread's handle was closed meanwhile, so that what was found may be out of date."""
         node, attr = self._node(path, flags, display)
         access = policy.open_access(flags, node, self._options)
         if isinstance(access, policy.Refusal):
@@ -94,7 +102,7 @@ class Opener:
             self._open_writer(path, flags, display).close()
             return self._open_reader(path, flags, display)
         if access is Access.EDITOR:
-            return self._open_editor(path, flags, display, attr)
+            return self._open_editor(path, flags, display, attr, began)
         return self._open_writer(path, flags, display)
 
     # -- reading --
@@ -124,6 +132,8 @@ class Opener:
             attr = self._lookup.attr(path, display)
             if attr.is_dir:  # another client's keys below it win over what is written here
                 return DirectoryFile(display, flags, attr)
+            if handle is None and not self._local.is_being_written(path):  # closed since
+                return self._open_reader(path, flags, display)
             if handle is None:
                 raise os_error(policy.IN_USE.number, display, hint=policy.IN_USE.hint)
             opened, handle = handle, None
@@ -227,7 +237,7 @@ class Opener:
         is_directory = self._lookup.outcome(below, display)
         return (Node.DIRECTORY if is_directory else Node.MISSING), None
 
-    def _open_editor(self, path: str, flags: int, display: str, attr: Attr | None) -> OpenFile:
+    def _open_editor(self, path: str, flags: int, display: str, attr: Attr | None, began: int) -> OpenFile | None:
         node = self._local.join_staged(path)
         if node is None:
             base = None
@@ -235,10 +245,12 @@ class Opener:
                 key = key_of(self._options.key_prefix, path)
                 base = ObjectMeta(key, attr.size, attr.mtime_ns, attr.etag, attr.storage_class)
             made = StagedNode(path, display, base, self)
-            node = self._local.add_staged(path, made)
+            node = self._local.add_staged(path, made, began)
             self._cache.drop(path)
             if node is not made:
                 made.close()
+            if node is None:
+                return None
         handle = self._staged_file(display, flags, node)
         if flags & os.O_TRUNC:
             handle.truncate(0)

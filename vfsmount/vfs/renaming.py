@@ -109,15 +109,19 @@ class Renamer:
         """A staged file that is open: its handles go along, and what they have written is published under the new
         name.
         """
-        staged = self._local.staged(source)
+        staged = self._local.join_staged(source)
         if staged is None:  # closed since it was looked at
             self._file(source, target, None)
             return
-        self._replace_open_target(target)
-        staged.move(target, display2, self._present(target, target_attr))
-        self._local.move_staged(source, target, staged)
-        staged.fsync()
-        self._store.delete(self._key(source))
+        try:
+            self._replace_open_target(target)
+            staged.move(target, display2, self._present(target, target_attr))
+            self._local.move_staged(source, target, staged)
+            staged.fsync()
+            self._store.delete(self._key(source))
+        finally:
+            if self._local.leave_staged(staged):
+                staged.close()
 
     def _present(self, path: str, attr: Attr | None) -> ObjectMeta | None:
         """The object that will be replaced; asks for it where it is open here, or missing."""

@@ -60,6 +60,8 @@ class StagedNode:
         self._mtime_ns = host.now_ns() if base is None else base.mtime_ns
         self._lock = threading.RLock()
         self._stamp: tuple[int, int] | None = None
+        self._closed_size: int | None = None
+        """Bytes, for whoever found this node just before its last handle was closed."""
         self.handles = 0
         """Open file descriptions, readers too; the file system counts them under its own lock."""
         self._authors: set[object] = set()
@@ -69,6 +71,8 @@ class StagedNode:
     def size(self) -> int:
         """Bytes."""
         with self._lock:
+            if self._closed_size is not None:
+                return self._closed_size
             return self._spool.size if self._loaded or self._base is None else self._base.size
 
     @property
@@ -211,7 +215,9 @@ class StagedNode:
             self._dirty = True
 
     def close(self) -> None:
-        self._spool.close()
+        with self._lock:
+            self._closed_size = self.size
+            self._spool.close()
 
     def renew_lock(self) -> None:
         """In a forked child: the lock may be held by a thread that is not here."""
