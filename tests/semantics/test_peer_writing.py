@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import subprocess
 import threading
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.clock import SteppedClock
 from tests.semantics.buckets import Bucket, MemoryBucket, ServerBucket
 from tests.semantics.mounting import MOTO, Mounter, memory_only, refused
 from tests.servers import s3_options
+from vfsmount.children.supervisor.detect import supervision
 from vfsmount.store.factory import open_store
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -250,3 +252,16 @@ def test_times_of_a_file_being_written(bucket: Bucket, mount: Mounter) -> None:
         with refused(errno.EPERM):
             os.utime(fd, (1, 1))
         os.close(fd)
+
+
+@memory_only
+@pytest.mark.slow
+def test_touch_and_dd_themselves(bucket: Bucket, mount: Mounter) -> None:
+    if supervision() is None:
+        pytest.skip("no seccomp user notification here")
+    mnt = mount()
+    subprocess.run(["touch", mnt / "new.txt"], check=True, timeout=60)
+    assert (bucket.get("new.txt"), os.stat(mnt / "new.txt").st_size) == (b"", 0)
+    subprocess.run(["dd", "if=/dev/urandom", f"of={mnt / 'dd.txt'}", "bs=128", "count=1"], check=True, timeout=60)
+    assert bucket.uploads() == []
+    assert len(bucket.get("dd.txt") or b"") == os.stat(mnt / "dd.txt").st_size == 128
