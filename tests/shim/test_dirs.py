@@ -53,7 +53,8 @@ def test_scandir_entries_look_like_direntry(mounted: Mounted) -> None:
     ],
 )
 def test_the_path_of_an_entry_starts_with_what_was_given(mounted: Mounted, given: str, path: str) -> None:
-    assert next(os.scandir(given)).path == path
+    with os.scandir(given) as entries:
+        assert next(entries).path == path
 
 
 def test_scandir_ends(mounted: Mounted) -> None:
@@ -211,3 +212,18 @@ def test_regression_a_synthetic_directory_opens_and_is_not_made_again(mount: Cal
         assert caught.value.filename == path
     os.makedirs("/vfs-above/in", exist_ok=True)
     assert not real.access("/vfs-above", os.F_OK)
+
+
+def test_an_unclosed_scandir_is_told_as_ever(mounted: Mounted, tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    for path in (str(tmp_path), mounted.point):
+        entries = os.scandir(path)
+        next(entries)
+        held = [entries]
+        del entries
+        with pytest.warns(ResourceWarning, match="unclosed scandir iterator"):
+            held.clear()
+        with os.scandir(path) as entries:
+            next(entries)
+        del entries
+        list(os.scandir(path))

@@ -268,3 +268,21 @@ def test_metadata_by_descriptor_as_by_path(mount: Callable[..., Mounted]) -> Non
                     call(at)
         os.close(number)
         assert os.stat(mounted.path("a.txt")).st_mode & 0o777 == 0o644
+
+
+def test_the_lowest_free_number_is_given(mount: Callable[..., Mounted], tmp_path: Path) -> None:
+    # os.close(1), then os.open: what daemons do to redirect what is printed.
+    mounted = mount("/vfs-bucket", writes="staged")
+    (tmp_path / "new").touch()
+    for path, flags in (
+        (tmp_path / "new", os.O_WRONLY),
+        (mounted.path("new"), os.O_WRONLY | os.O_CREAT),
+        (mounted.path("a.txt"), os.O_RDONLY),
+        (mounted.path("a.txt"), os.O_RDWR),
+        (mounted.path("dir"), os.O_RDONLY),
+    ):
+        lowest = os.dup(1)
+        os.close(lowest)
+        number = os.open(path, flags)
+        assert number == lowest
+        os.close(number)

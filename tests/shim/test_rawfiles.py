@@ -133,3 +133,23 @@ def test_close_flushes_first(bucket: Mounted) -> None:
         file.close()
     assert (seen, file.closed) == ([False], True)
     assert stored(bucket, "new") == b""
+
+
+def test_a_number_that_dup2_led_elsewhere_is_closed_with_its_file(bucket: Mounted, local: Path) -> None:
+    for root in (str(local), bucket.point):
+        one, two = open(f"{root}/a.txt", "rb"), open(f"{root}/empty", "rb")
+        number = two.fileno()
+        os.dup2(one.fileno(), number)
+        assert os.read(number, 5) == TEXT.encode()[:5]
+        one.close()
+        two.close()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(number)
+
+
+def test_the_class_is_immutable(bucket: Mounted) -> None:
+    with pytest.raises(TypeError, match="immutable"):
+        io.FileIO.read = None  # type: ignore[method-assign,assignment]
+    made = type("Made", (io.FileIO,), {})
+    made.extra = 1
+    assert made.extra == 1

@@ -203,3 +203,29 @@ def test_passthrough_is_of_this_thread_alone(mounted: Mounted) -> None:
         thread.join()
     assert seen == [True]
     assert os.path.exists("/vfs-bucket/a.txt")
+
+
+def test_out_of_a_mount_by_dots(mount: Callable[..., Mounted], tmp_path: Path) -> None:
+    # The kernel cannot step through a mount point that it knows as a file, or not at all.
+    (tmp_path / "local").write_text("local")
+    mounted = mount(f"{tmp_path}/bucket")
+    os.chdir(tmp_path)
+    up = "/..".join([f"{mounted.point}/dir", *[""] * 50])
+    for path in (
+        f"{mounted.point}/../local",
+        f"{mounted.point}/dir/../../local",
+        "bucket/../local",
+        f"{up}{tmp_path}/local",
+    ):
+        for each in (path, os.fsencode(path), Path(path)):
+            assert os.stat(each).st_size == 5
+            with open(each) as file:
+                assert file.read() == "local"
+            os.close(os.open(each, os.O_RDONLY))
+    os.rename(f"{mounted.point}/../local", "bucket/dir/../../moved")
+    assert os.listdir(f"{mounted.point}/..") == os.listdir(tmp_path)
+    assert (tmp_path / "moved").read_text() == "local"
+    with pytest.raises(NotADirectoryError):
+        os.stat(f"{mounted.point}/a.txt/../x")
+    with pytest.raises(FileNotFoundError):
+        os.stat(f"{mounted.point}/none/../../local")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import stat as _stat
+import warnings
 from collections.abc import Callable, Iterator
 from types import GenericAlias, TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -83,20 +84,33 @@ class MountEntry:
 class ScandirIterator:
     """The iterator and context manager that ``os.scandir`` returns; owns the real one, if there is one."""
 
-    __slots__ = ("_entries", "_real")
+    __slots__ = ("_done", "_entries", "_real")
 
     def __init__(self, entries: Iterator[object], actual: Any = None) -> None:
         self._entries = entries
         self._real = actual
+        self._done = False
 
     def __iter__(self) -> ScandirIterator:
         return self
 
     def __next__(self) -> object:
-        return next(self._entries)
+        try:
+            return next(self._entries)
+        except BaseException:
+            self._done = True
+            raise
+
+    def __del__(self) -> None:
+        if not self._done and self._real is None:  # the real one says so itself
+            warnings.warn(f"unclosed scandir iterator {self!r}", ResourceWarning, stacklevel=2, source=self)
+
+    def __repr__(self) -> str:
+        return f"<posix.ScandirIterator object at {id(self):#x}>"
 
     def close(self) -> None:
         """Further iteration finds nothing."""
+        self._done = True
         self._entries = iter(())
         if self._real is not None:
             self._real.close()

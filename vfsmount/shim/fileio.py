@@ -35,6 +35,11 @@ def file_io_class(files: Files) -> type:
                 return original(as_number(bound[0]), *bound[1:])
             return files.raw(*bound, original)
 
+        def __setattr__(cls, name: str, value: object) -> None:
+            if cls is FileIO:
+                raise TypeError(f"cannot set {name!r} attribute of immutable type '_io.FileIO'")
+            super().__setattr__(name, value)
+
         def __instancecheck__(cls, instance: object) -> bool:
             return isinstance(instance, real.FileIO) if cls is FileIO else super().__instancecheck__(instance)
 
@@ -77,8 +82,8 @@ def file_io_class(files: Files) -> type:
                 self._dealloc_warn(self)
             super().__del__()
 
-    FileIO.__module__ = real.FileIO.__module__
-    FileIO.__qualname__ = real.FileIO.__qualname__
+    type.__setattr__(FileIO, "__module__", real.FileIO.__module__)
+    type.__setattr__(FileIO, "__qualname__", real.FileIO.__qualname__)
     return FileIO
 
 

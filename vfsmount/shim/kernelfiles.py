@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from typing import Final
 
 from vfsmount import real
-from vfsmount.transfer.spool import scratch_directory
+from vfsmount.transfer.spool import out_of_the_way, scratch_directory
 
 MEMORY_LIMIT: Final = 32 << 20
 """Bytes of content up to which a local copy lives in memory (a memfd); a larger one goes to the temporary directory."""
@@ -69,16 +70,20 @@ def local_pair(front_flags: int, *, in_memory: bool) -> tuple[int, int]:
     """
     first, second = (_pair_in_memory, _pair_on_disk) if in_memory else (_pair_on_disk, _pair_in_memory)
     try:
-        return first(front_flags)
+        back, front = first(front_flags)
     except OSError:
-        return second(front_flags)
+        back, front = second(front_flags)
+    return out_of_the_way(back), out_of_the_way(front)
 
 
 def placeholder() -> int:
     """A descriptor on which every native read, write, seek and mmap fails with EBADF, with an inode of its own."""
     back, front = local_pair(_O_PATH, in_memory=True)
     real.fd_close(back)
-    return front
+    try:
+        return int(real.fcntl(front, fcntl.F_DUPFD_CLOEXEC, 0))
+    finally:
+        real.fd_close(front)
 
 
 def file_placeholder() -> int:

@@ -264,8 +264,8 @@ def _waits(running: dict[int, _Child]) -> Iterator[_Function]:
 def _wait(name: str, running: dict[int, _Child]) -> _Function:
     original = getattr(os, name)
 
-    def wait(*arguments: Any) -> Any:
-        found = original(*arguments)
+    def wait(_: object, /, *arguments: Any, **named: Any) -> Any:
+        found = original(*arguments, **named)
         pid, status = found[:2]
         if pid not in running or not (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
             return found
@@ -332,7 +332,7 @@ def _spawn(context: ShimContext, name: str) -> _Function:
     original = getattr(os, name)
 
     def spawn(mode: Any, file: Any, args: Any, *env: Any) -> int:
-        if not isinstance(args, (tuple, list)) or not args or len(env) != name.endswith("e"):
+        if not isinstance(args, (tuple, list)) or not args or not args[0] or len(env) != name.endswith("e"):
             return int(original(mode, file, args, *env))
         command = Command([file, *args[1:]], env=env[0] if env else None)
         if not _concerned(context, command):
@@ -411,7 +411,7 @@ def _exec(context: ShimContext, name: str) -> _Function:
     original = getattr(os, name)
 
     def execute(_: object, /, path: Any, argv: Any, *env: Any) -> Any:
-        if context.children is not None and isinstance(argv, (tuple, list)) and argv:
+        if context.children is not None and isinstance(argv, (tuple, list)) and argv and argv[0]:
             if context.children.concerns(Command([path, *argv[1:]], env=env[0] if env else None)):
                 hint = "a mounted path cannot be given to exec; use subprocess and exit with its code"
                 raise os_error(errno.ENOTSUP, os.fspath(path) if not isinstance(path, int) else None, hint=hint)

@@ -12,6 +12,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from vfsmount import real
 from vfsmount.errors import os_error
 from vfsmount.model import PREFERRED_IO
 
@@ -243,9 +244,10 @@ class VfsFileIO(io.FileIO):
         if self._given:
             if not self._closefd or number is None:
                 return
-            if fds.get(number) is not entry:
-                raise os_error(errno.EBADF)
-            fds.close(number, entry, abort=abort)
+            if self._is_lost():
+                self._close_other()
+            else:
+                fds.close(number, entry, abort=abort)
             return
         lost = self._is_lost()
         try:
@@ -254,7 +256,16 @@ class VfsFileIO(io.FileIO):
         finally:
             fds.release(entry, abort=abort)  # also where the number is lost: what was written is committed
         if lost:
-            raise os_error(errno.EBADF)
+            self._close_other()
+
+    def _close_other(self) -> None:
+        """Close what the number leads to by now, as the original would: ``dup2`` put it there. Raises: EBADF."""
+        assert self._number is not None
+        other = self._fds.get(self._number)
+        if other is None:
+            real.fd_close(self._number)
+        else:
+            self._fds.close(self._number, other)
 
     def _dealloc_warn(self, source: object) -> None:
         """Called by the objects above when they are collected unclosed. Source: Modules/_io/bufferedio.c."""

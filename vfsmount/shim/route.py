@@ -141,17 +141,20 @@ class Router:
         return resolved if self._table.is_ancestor(resolved) and not real.access(resolved, 0) else None
 
     def local(self, path: object, dir_fd: object = None) -> object:
-        """What to give the real call where :meth:`route` answered None: ``path`` itself, unless it is relative to a
-        directory that only we know (the virtual cwd, one of our descriptors); then the absolute path on the local
-        disk, to be used without dir_fd.
+        """What to give the real call where :meth:`route` answered None: ``path`` itself, unless it starts from what
+        only we know (the virtual cwd, one of our descriptors, a mount that it leaves by ``..``); then the absolute
+        path on the local disk, to be used without dir_fd.
         """
-        base = self._start(dir_fd)
-        if base is None or real.in_passthrough():
-            return path
         text = _text(path)
-        if text is None or text[0] == "/":
+        if text is None or real.in_passthrough():
             return path
-        absolute = self._walk(f"{base}/{text}", follow=False)
+        base = self._start(dir_fd)
+        if base is not None and text[0] != "/":
+            absolute = self._walk(f"{base}/{text}", follow=False)
+        elif "/.." in text and (through := self._join(text, dir_fd)) is not None and self._leaves_a_mount(through):
+            absolute = self._walk(through, follow=False)
+        else:
+            return path
         return real.fsencode(absolute) if isinstance(path, bytes) else absolute
 
     def absolute(self, path: object, dir_fd: object = None) -> str | None:
@@ -227,6 +230,15 @@ class Router:
     def _named(self, text: str) -> bool:
         # Whoever walks into a mount from outside steps through the mount point's own name.
         return any(name in text for name in self._names)
+
+    def _leaves_a_mount(self, absolute: str) -> bool:
+        """True where a ``..`` in ``absolute`` stands after something below a mount."""
+        at = absolute.find("/..")
+        while at >= 0:
+            if at and self._table.covers(self._walk(absolute[:at], follow=True)):
+                return True
+            at = absolute.find("/..", at + 3)
+        return False
 
     def _resolve(self, absolute: str, *, follow: bool, making: bool) -> str | None:
         if "/.." in absolute:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
 from vfsmount.shim import kernelfiles
+from vfsmount.transfer.spool import out_of_the_way
 
 if TYPE_CHECKING:
     from vfsmount.vfs.openfile import OpenFile
@@ -35,9 +36,9 @@ class Backing:
         access = file.flags & (os.O_ACCMODE | os.O_APPEND)
         content = file.node.descriptor()
         try:
-            self.front = real.fd_open(f"/proc/self/fd/{content}", access)
+            self.front = out_of_the_way(real.fd_open(f"/proc/self/fd/{content}", access))
         except OSError:  # no /proc; the node itself does without an offset, so sharing its one does no harm
-            self.front = real.dup(content)
+            self.front = out_of_the_way(real.dup(content))
         self._offset = 0
         self.always_dirty = False
         """A writable mapping exists, whose stores show in no time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import tempfile
 from collections.abc import Callable
@@ -20,6 +21,9 @@ from vfsmount.transfer.window import WIDTH, split
 CHUNK: Final = 1 << 20
 """Bytes copied at a time."""
 
+_HIGH: Final = 128
+"""Lowest number of our own descriptors; half of the smallest usual limit on open files (macOS: 256)."""
+
 
 def scratch_directory() -> str:
     """A directory on the local disk that can be written: the temporary one, unless that is on a mount.
@@ -35,6 +39,18 @@ def scratch_directory() -> str:
     raise os_error(errno.EACCES, here, hint="no writable local directory for temporary files; set TMPDIR")
 
 
+def out_of_the_way(number: int) -> int:
+    """Move a descriptor of our own to a high number: the low ones are given out in order, and programs count on it
+    (``os.close(1)``, then ``os.open``).
+    """
+    try:
+        moved = int(real.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _HIGH))
+    except OSError:  # the limit is lower, or all are taken
+        return number
+    real.fd_close(number)
+    return moved
+
+
 class SpoolFile:
     """Random access to a local file without a name; goes away with its descriptor.
 
@@ -46,7 +62,7 @@ class SpoolFile:
     def __init__(self) -> None:
         path = f"{scratch_directory()}/.vfsmount-{real.getpid()}-{os.urandom(8).hex()}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self.descriptor: int = real.fd_open(path, flags, 0o600)
+        self.descriptor: int = out_of_the_way(real.fd_open(path, flags, 0o600))
         real.unlink(path)
 
     @property

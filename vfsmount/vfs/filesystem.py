@@ -241,10 +241,11 @@ class Filesystem:
 
     def statvfs(self, path: str, display: str) -> os.statvfs_result:
         """Costs what ``stat`` costs."""
-        self.stat(path, display)
+        attr = self.stat(path, display)
         flags = os.ST_NOSUID | (os.ST_RDONLY if self.options.read_only else 0)
         files = 1 << 40
-        return os.statvfs_result((BLOCK_SIZE, BLOCK_SIZE, BLOCKS, BLOCKS, BLOCKS, files, files, files, flags, 255))
+        shown = (BLOCK_SIZE, BLOCK_SIZE, BLOCKS, BLOCKS, BLOCKS, files, files, files, flags, 255)
+        return os.statvfs_result(shown, {"f_fsid": attr.dev})
 
     def flush(self) -> None:
         """Commit every file being written; each can then only be closed. Raises the first failure after trying all."""
