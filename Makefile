@@ -2,17 +2,19 @@
 #
 #   make PYTHON=/path/to/python3.12 test     another interpreter
 #   make test PYTEST_ARGS="-k read"          arguments for pytest
+#   make cpython CPYTHON_ARGS="--mode inside test_os"
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 WORKERS ?= 2
 PYTEST_ARGS ?=
+CPYTHON_ARGS ?=
 BENCH_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-this test-others check bench bench-quick clean
+.PHONY: help demo test test-this test-others check bench bench-quick cpython clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -49,6 +51,9 @@ bench: $(VENV)/.bench ## measure against the peers, 12 minutes; results, plots a
 
 bench-quick: $(VENV)/.bench ## two rounds of the figures beside fewer peers, three minutes; writes nothing
 	$(BIN)/python -m benchmarks --quick $(BENCH_ARGS)
+
+cpython: $(VENV)/.test ## CPython's own tests with a mount active, and inside one, on this Python (ten minutes)
+	$(BIN)/python -m tests.cpython.run $(CPYTHON_ARGS)
 
 clean: ## remove everything that make made
 	rm -rf $(VENV) .tox build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

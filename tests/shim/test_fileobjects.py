@@ -13,6 +13,7 @@ import io
 import logging
 import os
 import pickle
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -421,3 +422,18 @@ def test_an_encoder_that_writes_to_fileno(bucket: Mounted) -> None:
         libc.write(file.fileno(), b"pixels", 6)
         file.write(b"trailer")
     assert stored(bucket, "picture.jpg") == b"headerpixelstrailer"
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 11), reason="the mode U is gone")
+@pytest.mark.parametrize("mode", ["U", "rU", "Ur", "rbU", "rU+", "wU", "UU", "r+U"])
+def test_the_mode_u(bucket: Mounted, local: Path, mode: str) -> None:
+    found = []
+    for root in (str(local), bucket.point):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            try:
+                with open(f"{root}/a.txt", mode) as file:
+                    found.append((file.read(), file.mode, len(told)))
+            except ValueError as error:
+                found.append((str(error),))
+    assert found[0] == found[1]

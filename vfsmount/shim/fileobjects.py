@@ -228,9 +228,9 @@ def _judge(mode: object, buffering: object, encoding: object, errors: object, ne
         return None
     if not all(value is None or isinstance(value, str) for value in (encoding, errors, newline)):
         return None
-    if sys.version_info < (3, 11) and "U" in mode and "r" in mode:
+    if sys.version_info < (3, 11) and mode.count("U") == 1 and not set(mode) & set("wax+"):
         warnings.warn("'U' mode is deprecated", DeprecationWarning, 4)
-        mode = mode.replace("U", "")
+        mode = mode.replace("U", "" if "r" in mode else "r")
     parsed = parse_mode(mode)
     if parsed is None:
         return None
