@@ -211,6 +211,8 @@ def test_replacements_keep_signatures_and_names(mount: Callable[..., Mounted]) -
         except ValueError:
             continue
         assert inspect.signature(function) == expected
+        if isinstance(function, MethodType):
+            assert inspect.getfullargspec(function) == inspect.getfullargspec(original)
         compared += 1
     assert compared > 40
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType, MethodType, ModuleType
@@ -136,7 +137,7 @@ def disguise(function: object, original: object) -> None:
     text = getattr(original, "__text_signature__", None)
     if isinstance(text, str):
         # inspect.getfullargspec leaves a builtin's module out, and takes a function's text at its word.
-        plain = "(" + text[len("($module") :].lstrip(", ") if text.startswith("($module") else text
+        plain = re.sub(r"^\(\$module(, /)?(, )?", "(", text)
         function.__text_signature__ = plain  # type: ignore[attr-defined]
     # inspect.signature follows this lazily; computing seventy signatures would take longer than all the rest.
     function.__wrapped__ = original  # type: ignore[attr-defined]
