@@ -53,3 +53,28 @@ def test_replaced_here(bucket: Bucket, mount: Mounter) -> None:
     os.unlink(mnt / "f")
     with pytest.raises(FileNotFoundError):
         (mnt / "f").read_bytes()
+
+
+@claim("CACHE-6")
+def test_files_in_the_order_of_their_listing(bucket: Bucket, mount: Mounter) -> None:
+    bodies = {f"{index:02}.bin": str(index).encode() for index in range(20)}
+    for name, body in bodies.items():
+        bucket.put(f"d/{name}", body)
+    mnt = mount()
+    read = {}
+    for name in sorted(os.listdir(mnt / "d")):
+        if name == "10.bin":
+            (mnt / "d/11.bin").write_bytes(b"changed here")
+        read[name] = (mnt / "d" / name).read_bytes()
+    assert read == bodies | {"11.bin": b"changed here"}
+    assert mnt.requests.counts["get_range"] <= 20 + 2  # asked for anew: what was changed, and what came in its place
+
+
+@claim("CACHE-6")
+def test_with_no_ttl_nothing_is_asked_for_ahead(bucket: Bucket, mount: Mounter) -> None:
+    for index in range(8):
+        bucket.put(f"d/{index}", b"old")
+    mnt = mount(metadata_ttl=0)
+    for name in sorted(os.listdir(mnt / "d")):
+        bucket.put(f"d/{name}", b"new")
+        assert (mnt / "d" / name).read_bytes() == b"new"

@@ -121,7 +121,9 @@ class Filesystem:
         """One LIST for each thousand names, or keys of a traversal; answers the stat of each of them for
         ``metadata_ttl``.
         """
-        return self._listing.entries(path, display)
+        found = self._listing.entries(path, display)
+        self._opener.beginnings.listed(path, found)
+        return found
 
     def open(self, path: str, flags: int, display: str) -> OpenFile:
         """See :class:`~vfsmount.vfs.opening.Opener`. A traversal opens directories that it was told of for nothing."""
@@ -277,7 +279,7 @@ class Filesystem:
     def after_fork(self) -> None:
         """In a forked child: what is cached stays, what other threads held is let go."""
         self._cache.renew_lock()
-        self._opener.after_fork()
+        self._opener.beginnings.after_fork()
         self._local.after_fork()
         self._claims.after_fork()
 

@@ -11,17 +11,15 @@ from vfsmount import real
 from vfsmount.clock import Clock
 from vfsmount.errors import NotFound, StoreError, os_error
 from vfsmount.model import Attr, ObjectId, ObjectMeta
-from vfsmount.store.protocol import GetRange, GetResult, PutAttributes, Store
+from vfsmount.store.protocol import GetResult, PutAttributes, Store
 from vfsmount.transfer.budget import Budget
 from vfsmount.transfer.chunkcache import ChunkCache
-from vfsmount.transfer.disk_cache import CachedRanges, DiskCache
 from vfsmount.transfer.pool import Submit
-from vfsmount.transfer.prefetcher import Prefetcher
 from vfsmount.transfer.spool import SpoolFile
 from vfsmount.transfer.uploader import Condition, Uploader
-from vfsmount.transfer.window import FIRST_REQUEST
 from vfsmount.vfs import policy
 from vfsmount.vfs.attrs import Appearance, AttrCache
+from vfsmount.vfs.beginning import Beginnings
 from vfsmount.vfs.local import LocalState, Readers
 from vfsmount.vfs.lookup import Lookup, failed
 from vfsmount.vfs.namespace import key_of, parent_of
@@ -56,10 +54,6 @@ class Opener:
         chunks: ChunkCache | None,
     ) -> None:
         self._store: Final = store
-        self._ranges: Final[GetRange] = _ranges(store, options)
-        self._prefetcher: Final = Prefetcher(
-            self._ranges, submit=submit, budget=budget, clock=clock, chunks=None if options.cache_dir else chunks
-        )
         self._options: Final = options
         self._local: Final = local
         self._cache: Final = cache
@@ -68,6 +62,9 @@ class Opener:
         self._submit: Final = submit
         self._budget: Final = budget
         self._clock: Final = clock
+        self.beginnings: Final = Beginnings(
+            store, options, cache=cache, lookup=lookup, submit=submit, budget=budget, clock=clock, chunks=chunks
+        )
 
     def open(self, path: str, flags: int, display: str) -> OpenFile:
         """A reader costs one GET with a LIST beside it (the GET alone where a listing showed the file lately), a writer
@@ -144,17 +141,20 @@ class Opener:
 
     def _fetch_first(self, path: str, flags: int, display: str, readers: Readers) -> OpenFile:
         """The first range is the metadata request, or a HEAD where the cache has that range; what may hide the file is
-        asked beside it.
+        asked beside it. Nothing, where the file was fetched ahead.
         """
+        ahead = self.beginnings.ahead(path)
+        if ahead is not None:
+            return self._read_file(path, flags, display, readers, self._appearance.file(path, ahead.meta), ahead)
         asked = self._lookup.epoch()
         shadow = None
-        if self._options.lookup == "strict" and not self._lookup.is_unhidden(path):
+        if not self.beginnings.is_unhidden(path):
             shadow = self._submit(lambda: self._lookup.has_keys_below(path))
         result: GetResult | None = None
         failure: StoreError | None = None
         try:
             try:
-                result = self._beginning(key_of(self._options.key_prefix, path))
+                result = self.beginnings.fetch(path)
             except StoreError as error:
                 failure = error
             if shadow is not None:
@@ -174,29 +174,20 @@ class Opener:
         attr = self._lookup.settle(path, display, meta, asked, is_directory=is_directory)
         if result is None or is_directory:
             return DirectoryFile(display, flags, attr)
-        reader = self._prefetcher.reader(result.meta, result.data)
+        return self._read_file(path, flags, display, readers, attr, result)
+
+    def _read_file(
+        self, path: str, flags: int, display: str, readers: Readers, attr: Attr, first: GetResult
+    ) -> ReadFile:
         return ReadFile(
             display,
             flags,
             attr,
-            reader,
+            self.beginnings.reader(first),
             lambda: self._local.end_read(path, readers),
             store=self._store,
-            version=ObjectId(result.meta.key, result.meta.etag),
+            version=ObjectId(first.meta.key, first.meta.etag),
         )
-
-    def _beginning(self, key: str) -> GetResult:
-        """Metadata and first bytes; one request, two where what the cache has is old. Raises StoreError."""
-        known = self._prefetcher.beginning(key)
-        if known is not None:
-            meta = self._store.head(key)
-            if known.is_of(meta):
-                return GetResult(meta, known.data)
-        return self._ranges.get_range(key, 0, FIRST_REQUEST)
-
-    def after_fork(self) -> None:
-        """In a forked child: what threads of the parent held is let go."""
-        self._prefetcher.after_fork()
 
     # -- writing --
 
@@ -351,10 +342,3 @@ def content_type(path: str) -> str | None:
 
     with real.passthrough():
         return mimetypes.guess_type(path.rpartition("/")[2])[0]
-
-
-def _ranges(store: Store, options: FsOptions) -> GetRange:
-    if options.cache_dir is None:
-        return store
-    identity = f"{options.endpoint}\0{options.bucket}"
-    return CachedRanges(store, DiskCache(options.cache_dir, options.cache_max_bytes, identity))
