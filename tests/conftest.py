@@ -7,12 +7,17 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import servers
 from tests.servers import Server
 
 _FOREIGN = tuple("AWS_ GOOGLE_ GCSFS_ GCE_ VFSMOUNT_ CLOUDSDK_ STORAGE_EMULATOR_ FSSPEC_ S3FS_ BOTO".split())
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+
+# How fast examples are made says nothing about the code: the machine may have other things to do.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def pytest_configure() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from typing import Final
 
@@ -10,6 +11,7 @@ import pytest
 from vfsmount.children.supervisor import bpf
 from vfsmount.children.supervisor.attributes import Look, pack_stat, pack_statx
 from vfsmount.children.supervisor.dispatch import ANSWERS
+from vfsmount.children.supervisor.notify import Listener
 from vfsmount.children.supervisor.syscalls import ARCHITECTURES, BY_PATH
 
 LAZY: Final = range(960, 1024)
@@ -89,3 +91,23 @@ def test_the_structs_have_the_kernels_sizes() -> None:
     assert struct.unpack_from("I", native, 24) == struct.unpack_from("I", generic, 16) == (0o100644,)  # st_mode
     assert struct.unpack_from("2q", native, 88) == struct.unpack_from("2q", generic, 88) == (2, 2)  # st_mtim
     assert struct.unpack_from("2Q", statx, 32) == (12345, 6)  # stx_ino, stx_size
+
+
+def test_a_closed_listener_wakes_nobody() -> None:
+    """Its numbers may be other files by then: a byte would end up in them."""
+    reading, writing = os.pipe()
+    listener = Listener(reading)
+    before = listener._wake
+    listener.close()
+    os.close(writing)
+    again, taken = os.pipe()
+    stranger = os.dup2(taken, before) if before not in (again, taken) else taken
+    try:
+        os.set_blocking(again, False)
+        listener.wake()
+        listener.close()
+        with pytest.raises(BlockingIOError):
+            os.read(again, 1)
+    finally:
+        for number in {again, taken, stranger}:
+            os.close(number)

@@ -6,6 +6,7 @@ import errno
 import os
 import select
 import struct
+import threading
 from typing import Final, NamedTuple
 
 from vfsmount import real
@@ -42,6 +43,7 @@ class Listener:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self._waker, self._wake = os.pipe()
+        self._ending = threading.Lock()  # a descriptor that was closed may be a stranger's by now
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
         self._poll_both = select.poll()
@@ -111,15 +113,19 @@ class Listener:
             raise
 
     def wake(self) -> None:
-        """Let :meth:`receive` return, now and from now on."""
-        real.fd_write(self._wake, b"w")
+        """Let :meth:`receive` return, now and from now on; nothing where it is closed."""
+        with self._ending:
+            if self.descriptor >= 0:
+                real.fd_write(self._wake, b"w")
 
     def close(self) -> None:
         """No thread may be in :meth:`receive`. Twice is once."""
-        if self.descriptor >= 0:
-            for descriptor in (self.descriptor, self._waker, self._wake):
-                real.fd_close(descriptor)
-            self.descriptor = -1
+        with self._ending:
+            descriptors = (self.descriptor, self._waker, self._wake)
+            if self.descriptor >= 0:
+                self.descriptor = -1
+                for descriptor in descriptors:
+                    real.fd_close(descriptor)
 
     def _send(self, answer: bytes) -> None:
         try:
