@@ -87,6 +87,13 @@ class _Answer(NamedTuple):
     """Monotonic seconds."""
 
 
+class _Directories(NamedTuple):
+    names: frozenset[str]
+    epoch: int
+    until: float
+    """Monotonic seconds."""
+
+
 class AttrCache:
     """Recent answers by path, positive and (``negative_ttl``) negative; bounded, thread-safe."""
 
@@ -105,6 +112,7 @@ class AttrCache:
         self._now = clock.monotonic
         self._childless: frozenset[str] = frozenset()
         self._childless_until = 0.0
+        self._directories: LRUCache[str, _Directories] = LRUCache(CACHE_ENTRIES // 100)
 
     def get(self, path: str) -> tuple[bool, Attr | None]:
         """Whether there is a fresh answer, and it; a fresh None says that nothing is there."""
@@ -170,10 +178,25 @@ class AttrCache:
         with self._lock:
             self._childless, self._childless_until = paths, self._now() + self._ttl
 
+    def put_directories(self, path: str, names: frozenset[str], epoch: int, since: float | None = None) -> None:
+        """All directories in ``path`` were found after ``epoch`` (at ``since``, if that is some time ago)."""
+        with self._lock:
+            self._directories.pop(path, None)
+            until = (self._now() if since is None else since) + self._ttl
+            if len(names) <= CACHE_ENTRIES // 10 and until > self._now():
+                self._directories[path] = _Directories(names, epoch, until)
+
     def is_childless(self, path: str) -> bool:
         """True where it is known that no directory hides a file at ``path``; there need not be one."""
+        parent, name = parent_of(path), path.rpartition("/")[2]
         with self._lock:
-            return path in self._childless and self._now() < self._childless_until
+            if path in self._childless and self._now() < self._childless_until:
+                return True
+            found = self._directories.get(parent)
+            if found is None or found.until <= self._now() or name in found.names:
+                return False
+            changed = max(self._floor, self._forgotten, self._changed_below.get(path, 0))
+            return found.epoch >= changed
 
     def drop(self, path: str) -> None:
         """Forget ``path``, which was changed here, and do not learn it from requests that are on their way."""

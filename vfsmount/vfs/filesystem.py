@@ -145,6 +145,7 @@ class Filesystem:
     def mkdir(self, path: str, display: str) -> None:
         """A local directory (``keep_dirs``: a marker, one PUT). Raises EEXIST, ENOENT, ENOTDIR, EROFS."""
         self._lookup.check(path, display)
+        asked = self._cache.epoch()
         node, _ = self._node(path, display)
         if node is Node.MISSING:
             self._lookup.require_directory(parent_of(path), display)
@@ -158,6 +159,7 @@ class Filesystem:
         elif not self._local.add_directory(path, self._clock.time_ns()):
             refuse(policy.Refusal(errno.EEXIST), display)
         self._cache.drop(path)
+        self._cache.put_directories(path, frozenset(), asked)
 
     def rmdir(self, path: str, display: str) -> None:
         """Only an empty local directory (``keep_dirs``: or a marker alone). One to three requests.

@@ -90,6 +90,7 @@ class Listing:
         ordered = [Entry(name, entries[name]) for name in sorted(entries)]
         start = f"{path}/" if path else ""
         self._lookup.listed(path, [(start + name, attr) for name, attr in ordered if name not in writers], epoch, since)
+        self._cache.put_directories(path, frozenset(directories) | frozenset(local_directories), epoch, since)
         if path and contents.found:
             self._lookup.remember(path, self._appearance.directory(path), epoch)
         if flat is not None:

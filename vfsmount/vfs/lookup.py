@@ -99,6 +99,13 @@ class Lookup:
     def remember(self, path: str, attr: Attr, asked: int) -> None:
         """Cache ``attr``, and that all above it are directories."""
         self._cache.put(path, attr, asked)
+        self._remember_above(path, asked)
+
+    def remember_above(self, path: str) -> None:
+        """There is a key for ``path``: cache that all above it are directories."""
+        self._remember_above(path, self._cache.epoch())
+
+    def _remember_above(self, path: str, asked: int) -> None:
         for ancestor in ancestors_of(path):
             known, found = self._cache.get(ancestor)
             if known and found is not None and found.is_dir:

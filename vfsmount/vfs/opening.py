@@ -68,7 +68,8 @@ class Opener:
 
     def open(self, path: str, flags: int, display: str) -> OpenFile:
         """A reader costs one GET with a LIST beside it (the GET alone where a listing showed the file lately), a writer
-        a LIST, and a HEAD where its flags make existence matter, all in one round trip; the upload comes at close.
+        a LIST (none where its directory was listed or made lately), and a HEAD where its flags make existence matter,
+        all in one round trip; the upload comes at close.
 
         Raises ENOENT, ENOTDIR, EISDIR, EEXIST, EINVAL (O_SYNC, O_DSYNC), EPERM, EROFS, EACCES, ENOTSUP (O_TMPFILE).
         """
@@ -219,6 +220,9 @@ class Opener:
             return Node.DIRECTORY, self._appearance.directory(path, made or None)
         if self._lookup.is_known_file(path):
             return Node.FILE, None
+        if self._lookup.is_unhidden(path):
+            self._lookup.require_directory(parent_of(path), display)
+            return Node.MISSING, None
         below = self._submit(lambda: self._lookup.has_keys_below(path))
         try:
             self._lookup.require_directory(parent_of(path), display)
@@ -264,6 +268,7 @@ class Opener:
     def committed(self, path: str, meta: ObjectMeta) -> None:
         self._local.committed(path)
         self._cache.drop(path)
+        self._lookup.remember_above(path)
 
     def released(self, node: StagedNode) -> None:
         if self._local.leave_staged(node):
