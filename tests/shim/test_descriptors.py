@@ -61,6 +61,24 @@ def test_a_native_read_of_a_placeholder_fails_loudly(bucket: Mounted) -> None:
     os.close(number)
 
 
+@pytest.mark.parametrize("missing", ["/none", "/proc"])
+def test_a_placeholder_without_shared_memory(bucket: Mounted, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.setattr(kernelfiles, "_SHARED_MEMORY", missing)
+    number = os.open(bucket.path("a.txt"), os.O_RDONLY)
+    assert native_read(number, 5) == errno.EISDIR
+    assert os.read(number, 5) == b"hello"
+    os.close(number)
+
+
+def test_a_placeholder_where_no_directory_can_be_made(bucket: Mounted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernelfiles, "_SHARED_MEMORY", "/none")
+    monkeypatch.setattr(kernelfiles, "scratch_directory", lambda: "/none")
+    number = os.open(bucket.path("a.txt"), os.O_RDONLY)
+    assert native_read(number, 5) == errno.EBADF
+    assert os.read(number, 5) == b"hello"
+    os.close(number)
+
+
 def test_dup_lets_the_content_escape_on_every_number_with_one_position(bucket: Mounted) -> None:
     number = os.open(bucket.path("a.txt"), os.O_RDONLY)
     assert os.read(number, 2) == b"he"

@@ -23,6 +23,9 @@ MEMORY_LIMIT: Final = 32 << 20
 CHUNK: Final = 8 << 20
 """Bytes copied at a time."""
 
+_SHARED_MEMORY: Final = "/dev/shm"
+"""A file system in memory on nearly every Linux. Source: shm_overview(7)."""
+
 _memfd_create: Final = getattr(os, "memfd_create", None)
 _O_PATH: Final[int] = getattr(os, "O_PATH", os.O_WRONLY)
 _PUNCH_HOLE: Final = 0x03
@@ -90,17 +93,21 @@ def file_placeholder() -> int:
     """A descriptor for a file whose content is not here: native reads fail with EISDIR, writes with EBADF.
 
     A nameless directory, because that is ready for poll(2) as a file is, and gives an error, not an empty file, to
-    whoever opens it again through ``/proc/self/fd``. Where none can be made, the other kind of placeholder.
+    whoever opens it again through ``/proc/self/fd``. In memory if possible, where it takes microseconds and not
+    milliseconds to make; where none can be made, the other kind of placeholder.
     """
-    path = _scratch_path()
-    try:
-        real.mkdir(path, 0o700)
-    except OSError:
-        return placeholder()
-    try:
-        return real.fd_open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-    finally:
-        real.rmdir(path)
+    name = f".vfsmount-{real.getpid()}-{os.urandom(8).hex()}"
+    for parent in (_SHARED_MEMORY, None):
+        try:
+            path = f"{parent or scratch_directory()}/{name}"
+            real.mkdir(path, 0o700)
+        except OSError:
+            continue
+        try:
+            return real.fd_open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        finally:
+            real.rmdir(path)
+    return placeholder()
 
 
 def identity(number: int) -> tuple[int, int]:
