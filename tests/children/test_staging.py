@@ -7,12 +7,14 @@ import hashlib
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.children.conftest import SEED, Served, stages
+from tests.forks import in_child
 from vfsmount.children import stage
 
 
@@ -54,6 +56,17 @@ def test_the_caller_sees_its_own_arguments(served: Served) -> None:
         subprocess.run(["grep", "nothing", "/my-mount/a.txt"], check=True)
     assert caught.value.cmd == ["grep", "nothing", "/my-mount/a.txt"]
     assert caught.value.returncode == 1
+
+
+def test_a_forked_child_that_ends_takes_no_stage_with_it(served: Served) -> None:
+    """An interpreter runs its finalizers when it ends, and the stage's is one of them."""
+    before = stages()
+    with subprocess.Popen(["cat", "-", "/my-mount/a.txt"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        (made,) = stages() - before
+        in_child(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
+        assert made in stages()
+        assert child.communicate(b"in ")[0] == b"in alpha\n"
+    assert stages() == before
 
 
 def test_stages_are_gone_when_the_child_ends(served: Served) -> None:

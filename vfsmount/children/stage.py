@@ -52,7 +52,7 @@ class Stage:
         self._prints: dict[str, _Print] = {}
         self._names: dict[str, set[str]] = {}
         self._copied = 0
-        self._remove = weakref.finalize(self, _remove, self.root)
+        self._remove = weakref.finalize(self, _remove, self.root, real.getpid())
 
     def local(self, path: str) -> str:
         """Where ``path`` stands, or would."""
@@ -193,6 +193,8 @@ def _write_all(number: int, data: bytes) -> None:
         view = view[real.fd_write(number, view) :]
 
 
-def _remove(root: str) -> None:
+def _remove(root: str, owner: int) -> None:
+    if real.getpid() != owner:
+        return  # a forked child ends, and the program may still be at work
     with real.passthrough():
         shutil.rmtree(root, ignore_errors=True)
