@@ -19,6 +19,7 @@ import pytest
 
 from tests.servers import Server
 from vfsmount import cli
+from vfsmount.children.supervisor.detect import supervision
 from vfsmount.cli.policy import policy
 from vfsmount.cli.program import Program, parse_python
 
@@ -365,3 +366,18 @@ class TestNativePrograms:
         (tmp_path / "a").write_text("x")
         mount = f"/vfs-ls=file://{tmp_path}"
         assert run("-m", "vfsmount", "run", "--mount", mount, "ls", "/vfs-ls") == (0, "a\n", "")
+
+    @pytest.mark.slow
+    def test_native_supervises_python_itself(self, tmp_path: Path) -> None:
+        if supervision() is None:
+            pytest.skip("no seccomp user notification here")
+        (tmp_path / "a").write_text("x")
+        mount = f"/vfs-native=file://{tmp_path}"
+        code = (
+            "import os, sys; print(os.listdir('/vfs-native'), 'vfsmount' in sys.modules, open('/vfs-native/a').read())"
+        )
+        options = ("-m", "vfsmount", "run", "--native", "--mount", mount, "--")
+        assert run(*options, "python", "-c", code) == (0, "['a'] False x\n", "")
+        (tmp_path / "prog.py").write_text("open('/vfs-native/b', 'w').write('new'); raise SystemExit(4)")
+        assert run(*options, str(tmp_path / "prog.py")) == (4, "", "")
+        assert (tmp_path / "b").read_text() == "new"

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
 from tests.children.conftest import SEED, Served, failed, output, stages
+from tests.forks import in_child
 
 # Reading --------------------------------------------------------------------------------------------------------------
 
@@ -111,3 +115,78 @@ def test_nothing_is_left_when_the_child_has_ended(supervised: Served) -> None:
         if thread.name.startswith("vfsmount-child"):
             thread.join(30)
             assert not thread.is_alive()
+
+
+def test_a_forked_process_leaves_its_parents_children_alone(supervised: Served) -> None:
+    with subprocess.Popen(
+        ["sh", "-c", "exec 3> /my-mount/new; echo ready; read line; cat /my-mount/a.txt >&3"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.read(6) == b"ready\n"
+
+        def look() -> None:
+            child.poll()
+            assert "new" not in supervised.keys()
+            supervised.session.close()
+            assert stages()
+
+        in_child(look)
+        child.communicate(b"\n", timeout=30)
+    assert child.returncode == 0
+    assert supervised.stored("new") == b"alpha\n"
+
+
+def test_the_session_may_end_before_the_child(supervised: Served, caplog: pytest.LogCaptureFixture) -> None:
+    with subprocess.Popen(
+        ["sh", "-c", "exec 3> /my-mount/new; echo ready; read line; cat /my-mount/a.txt || exit 3"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.read(6) == b"ready\n"
+        supervised.session.close()
+        child.communicate(b"\n", timeout=30)
+    assert child.returncode != 0
+    assert "/my-mount/new, which is not uploaded" in caplog.text
+    assert supervised.keys() == sorted(SEED)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root to become nobody")
+def test_it_needs_no_privilege() -> None:
+    code = (
+        "import os, subprocess\n"
+        "from vfsmount import CloudBucketMount\n"
+        "from vfsmount.children.supervisor.detect import supervision\n"
+        "from vfsmount.session import activate_stores\n"
+        "from vfsmount.store.memory import MemoryStore\n"
+        "store = MemoryStore()\n"
+        "store.put('a', b'alpha')\n"
+        "assert os.geteuid() == 65534 and supervision() is not None\n"
+        "with activate_stores({'/my-mount': (CloudBucketMount('bucket'), store)}):\n"
+        "    subprocess.run('cd /my-mount && ls -la . && cat a > b', shell=True, check=True)\n"
+        "print(bytes(store.get_range('b', 0, 9).data))\n"
+    )
+    root = Path(__file__).parents[2]
+    interpreter = f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"  # ours may lie in root's home
+    if not os.path.exists(interpreter):
+        interpreter = sys.executable
+    where = tempfile.mkdtemp(dir="/tmp")
+    os.chown(where, 65534, 65534)
+    environment = {**os.environ, "PYTHONPATH": f"{root}:{os.pathsep.join(sys.path[1:])}", "TMPDIR": where}
+    nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--no-new-privs"]
+    done = subprocess.run(
+        ["setpriv", *nobody, interpreter, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd="/",
+        timeout=100,
+    )
+    shutil.rmtree(where)
+    if any(word in done.stderr for word in ("Permission denied", "ModuleNotFoundError")):
+        pytest.skip("nobody cannot execute this interpreter, or not read these sources")
+    assert done.stdout.endswith("b'alpha'\n"), done.stderr
+    assert re.search(r"^-rw-r--r-- +1 (nobody|65534) .* a$", done.stdout, re.MULTILINE)

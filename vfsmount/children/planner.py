@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from vfsmount import real
@@ -30,6 +31,7 @@ class Planner:
         self._router = router
         self._staging = StagingPlanner(table, router, cwd)
         self._supervisor: Supervisor | None = None
+        fds.before_close_all.append(self._release)
 
     def concerns(self, command: Command) -> bool:
         """Whether :meth:`plan` would have anything to do. No request."""
@@ -69,6 +71,11 @@ class Planner:
         """The mounts go: programs that still run are on their own."""
         if self._supervisor is not None:
             self._supervisor.close()
+
+    def _release(self, goes: Callable[[str], bool] | None) -> None:
+        """The mounts of these paths go; what programs have written there and closed is uploaded."""
+        if self._supervisor is not None:
+            self._supervisor.release(goes or (lambda _: True))
 
     def _can_supervise(self) -> bool:
         if self._supervisor is None:

@@ -17,6 +17,7 @@ COMMAND is run with the mounts active; its output and exit code are its own:
                                                     are the interpreter that vfsmount is installed in
   a script whose first line names this interpreter  the same (pytest, jupyter ... of this environment)
   anything else                                     a child process, other interpreters too
+With --native everything is a child process and is supervised (Linux): native libraries in it need no hook.
 """
 
 
@@ -69,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--no-check", dest="check", action="store_false", help="do not ask every bucket first")
     run.add_argument(
         "--children", choices=("auto", "always", "staging", "never"), default="auto", help="which children see mounts"
+    )
+    run.add_argument(
+        "--native", action="store_true", help="run it as a child whose system calls see the mounts, Python too"
     )
     run.add_argument(
         "--on-leak", choices=("error", "warn", "ignore"), default="error", help="when files bypass a mount"

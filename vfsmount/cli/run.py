@@ -28,6 +28,8 @@ def main(options: argparse.Namespace, command: Sequence[str], arguments: Sequenc
     """``arguments`` are our own, ``run`` first, for the case that the interpreter must start again."""
     if not command:
         return complain("run: no command; give e.g. vfsmount run --mount /data=s3://bucket -- python prog.py")
+    if options.native:
+        return _run_native(options, command)
     try:
         program, interpreter_options = _python_program(command)
     except ValueError as error:
@@ -51,6 +53,26 @@ def main(options: argparse.Namespace, command: Sequence[str], arguments: Sequenc
         raise
     ending.well = True
     return 0
+
+
+def _run_native(options: argparse.Namespace, command: Sequence[str]) -> int:
+    """Supervise the whole program, Python or not."""
+    from vfsmount.children.supervisor.detect import supervision
+
+    if supervision() is None:
+        return complain("run: --native: this kernel or sandbox lets no process supervise its children")
+    if os.sep not in command[0] and command[0] in _bare_names():
+        command = [sys.executable, *command[1:]]
+    elif command[0][:2] in ("-m", "-c") or command[0].endswith((".py", ".pyw", ".pyz")):
+        command = [sys.executable, *command]
+    options.children = "always"
+    try:
+        session = _activate(options)
+    except (ValueError, TypeError) as error:
+        return complain(error)
+    except OSError as error:
+        return complain(_describe(error))
+    return _run_child(command, session)
 
 
 class _Ending:

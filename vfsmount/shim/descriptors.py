@@ -33,6 +33,8 @@ class FdTable:
         self._open: set[Description] = set()
         self._lock = threading.RLock()
         _forget_locks_after_fork(self)
+        self.before_close_all: list[Callable[[Callable[[str], bool] | None], None]] = []
+        """Called with what :meth:`close_all` was given, before it closes anything."""
 
     # -- look-up
 
@@ -178,6 +180,8 @@ class FdTable:
         """Close everything that is still open (at the paths that ``belongs`` admits): writers are committed, which is
         said in a warning; failures are logged, and returned."""
         failures: list[OSError] = []
+        for callback in self.before_close_all:
+            callback(belongs)
         with self._lock:
             entries = [entry for entry in self._open if belongs is None or belongs(entry.path)]
         for entry in entries:

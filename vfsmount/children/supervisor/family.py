@@ -19,6 +19,7 @@ from vfsmount.children.supervisor.writers import Writers
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from vfsmount.children.supervisor.skeleton import Node
     from vfsmount.children.supervisor.syscalls import Architecture
@@ -54,6 +55,7 @@ class Family:
         self._over = threading.Event()
         self._closed = False
         self.killable = False
+        self._pid = real.getpid()
 
     # -- life --
 
@@ -68,7 +70,7 @@ class Family:
 
     def settle(self) -> None:
         """Upload what the family has closed, if anything. Raises nothing; see :attr:`failures`."""
-        if len(self.writers):
+        if len(self.writers) and self._pid == real.getpid():
             self.writers.sweep()
 
     @property
@@ -78,22 +80,36 @@ class Family:
 
     def ended(self) -> None:
         """A process of the family has: what it wrote is uploaded; where it was the last, nothing of it is left."""
+        if self._pid != real.getpid():
+            return
         self.settle()
         if self._over.is_set() or self.listener.is_over():
             self._over.wait(60)
 
+    def release(self, goes: Callable[[str], bool]) -> None:
+        """The mounts of these paths go: what is still being written there is dropped, which is told."""
+        if self._pid != real.getpid():
+            return
+        self.settle()
+        for path in self.writers.drop(goes):
+            logger.error("a child program still writes %s, which is not uploaded: its mount is gone", path)
+
     def close(self) -> None:
         """The mounts go: calls that come now fail. Raises nothing."""
-        self.settle()
+        if self._pid != real.getpid():
+            return
         self._closed = True
+        self.release(lambda _: True)
         if self._threads and not self._over.is_set():
-            for path in self.writers.paths():
-                logger.error("a child program still writes %s, which is not uploaded: its mount is gone", path)
-            self.writers.abandon()
             self.listener.wake()
         for thread in list(self._threads):
             thread.join(10)
         self.discard()
+
+    def after_fork(self) -> None:
+        """In a forked child: the family is the parent's, whose death must be seen by it."""
+        if self._threads and not self._over.is_set():
+            self.listener.close()
 
     def discard(self) -> None:
         """It never started, or all is done."""
@@ -117,9 +133,10 @@ class Family:
         """The file of ours that a process's descriptor leads to."""
         link = f"/proc/{pid}/fd/{number}"
         try:
-            if not real.readlink(link).startswith(self.skeleton.root):
+            leads_to = real.readlink(link)
+            if not leads_to.startswith(self.skeleton.root):
                 return None
-            return self.skeleton.by_identity(real.stat(link))
+            return self.skeleton.behind(leads_to, real.stat(link))
         except OSError:
             return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import time
 from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 EAGER: Final = 2 << 20
 """Bytes up to which a file is fetched when it is opened; a larger one while it is read."""
+_ATTEMPTS: Final = 8
 _SYNC: Final = os.O_SYNC | os.O_DSYNC
 _KNOWN: Final = os.O_ACCMODE | os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_APPEND | os.O_DIRECTORY | _SYNC | os.O_TMPFILE
 _KEPT: Final = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK
@@ -63,7 +65,7 @@ def _open(call: Call, position: int, dirfd: int | None, flags: int, mode: int) -
         return _given(call, real.fd_open(local, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), cloexec=cloexec)
     if flags & (os.O_ACCMODE | os.O_CREAT | os.O_TRUNC):
         family.skeleton.release_unused()
-    opened = family.view.table.open(path, flags & _KNOWN)
+    opened = _opened(call, path, flags)
     try:
         if opened.is_dir:
             opened.close()
@@ -75,6 +77,22 @@ def _open(call: Call, position: int, dirfd: int | None, flags: int, mode: int) -
     if opened.writable:
         return _write(call, path, opened, flags)
     return _read(call, path, opened, flags)
+
+
+def _opened(call: Call, path: str, flags: int) -> OpenFile:
+    """Another thread of this process that is starting a program holds, until its exec, a copy of what was open."""
+    family = call.family
+    for attempt in range(_ATTEMPTS):
+        try:
+            return family.view.table.open(path, flags & _KNOWN)
+        except PermissionError:
+            node = family.skeleton.node(path)
+            if attempt == _ATTEMPTS - 1 or node is None or not (node.writing or node.is_open):
+                raise
+            time.sleep(0.005)
+            family.settle()
+            family.skeleton.release_unused()
+    raise AssertionError
 
 
 def _by_name(call: Call, path: str, flags: int) -> int:
@@ -118,19 +136,20 @@ def _node(call: Call, path: str, opened: OpenFile) -> Node:
 def _read(call: Call, path: str, opened: OpenFile, flags: int) -> int:
     node = _node(call, path, opened)
     cloexec = bool(flags & os.O_CLOEXEC)
-    number = real.fd_open(node.local, os.O_RDONLY | os.O_CLOEXEC | flags & os.O_NONBLOCK)
-    try:
-        if node.attr.size > EAGER and node.is_open:
-            place = call.family.lazy_number(call.pid)
-            if place is not None:
-                try:
-                    return call.install(number, cloexec=cloexec, at=place)
-                except OSError:  # beyond the limit that the process has set itself
-                    pass
-        node.fill()
-        return call.install(number, cloexec=cloexec)
-    finally:
-        real.fd_close(number)
+    with node.lock:  # until our own descriptor is closed: whoever asks whether the file is in use waits
+        number = real.fd_open(node.local, os.O_RDONLY | os.O_CLOEXEC | flags & os.O_NONBLOCK)
+        try:
+            if node.attr.size > EAGER and node.is_open:
+                place = call.family.lazy_number(call.pid)
+                if place is not None:
+                    try:
+                        return call.install(number, cloexec=cloexec, at=place)
+                    except OSError:  # beyond the limit that the process has set itself
+                        pass
+            node.fill()
+            return call.install(number, cloexec=cloexec)
+        finally:
+            real.fd_close(number)
 
 
 def _write(call: Call, path: str, opened: OpenFile, flags: int) -> int:
@@ -158,17 +177,14 @@ def _write(call: Call, path: str, opened: OpenFile, flags: int) -> int:
             node.writing = False
             family.skeleton.drop(path)
         raise
-    try:
-        number = real.fd_open(node.local, flags & _KEPT | os.O_CLOEXEC)
-    except OSError:
-        family.writers.abort(path, writer)
-        raise
-    family.writers.add(path, writer)
-    try:
-        return _given(call, number, cloexec=bool(flags & os.O_CLOEXEC))
-    except (OSError, Cancelled):
-        family.writers.abort(path, writer)
-        raise
+    with writer.lock:  # as above: the child may have closed it before we have closed ours
+        family.writers.add(path, writer)
+        try:
+            number = real.fd_open(node.local, flags & _KEPT | os.O_CLOEXEC)
+            return _given(call, number, cloexec=bool(flags & os.O_CLOEXEC))
+        except (OSError, Cancelled):
+            family.writers.abort(path, writer)
+            raise
 
 
 def _load(call: Call, path: str, node: Node) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vfsmount.children.supervisor.detect import lazy_numbers
@@ -23,6 +23,7 @@ class Supervisor:
         self._table = table
         self._architecture = architecture
         self._families: weakref.WeakSet[Family] = weakref.WeakSet()
+        _supervisors.add(self)
 
     def launch(
         self,
@@ -54,7 +55,28 @@ class Supervisor:
         self._families.add(family)
         return launch
 
+    def release(self, goes: Callable[[str], bool]) -> None:
+        """The mounts of these paths go. Raises nothing."""
+        for family in list(self._families):
+            family.release(goes)
+
     def close(self) -> None:
         """The mounts go. Raises nothing."""
         for family in list(self._families):
             family.close()
+
+    def after_fork(self) -> None:
+        for family in list(self._families):
+            family.after_fork()
+        self._families = weakref.WeakSet()
+
+
+_supervisors: weakref.WeakSet[Supervisor] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for supervisor in list(_supervisors):
+        supervisor.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

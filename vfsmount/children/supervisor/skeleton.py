@@ -144,14 +144,13 @@ class Skeleton:
             """Goes with everything in it; ``root`` is one of the things."""
         self.root: Final = f"{self.base}/fs"
         real.mkdir(self.root, 0o755)
-        self.device: Final = real.stat(self.root).st_dev
         self._lock = threading.RLock()
         self._nodes: dict[str, Node] = {}
         self._by_inode: dict[int, Node] = {}
         self._aliases: dict[str, str] = {}
         self.by_alias: Final[dict[str, str]] = {}
         """Short names, and where they lead."""
-        self._remove = weakref.finalize(self, _remove, self.base, self.by_alias)
+        self._remove = weakref.finalize(self, _remove, self.base, self.by_alias, real.getpid())
 
     def local(self, path: str) -> str:
         """Where ``path`` stands, or would."""
@@ -160,12 +159,22 @@ class Skeleton:
     def node(self, path: str) -> Node | None:
         return self._nodes.get(path)
 
-    def by_identity(self, found: os.stat_result) -> Node | None:
-        """The file that a child's descriptor leads to, by what it looks like."""
-        if found.st_dev != self.device:
+    def behind(self, link: str, found: os.stat_result) -> Node | None:
+        """The file that a child's descriptor leads to: ``link`` as /proc spells it, ``found`` what it looks like.
+
+        The number of an inode alone does not tell: that of a file that is gone is given to the next one.
+        """
+        if not link.startswith(f"{self.root}/") or not stat.S_ISREG(found.st_mode):
             return None
+        path = link[len(self.root) :]
+        identity = (found.st_dev, found.st_ino)
+        node = self._nodes.get(path)
+        if node is not None and node.identity == identity:
+            return node
         node = self._by_inode.get(found.st_ino)
-        return node if node is not None and node.identity == (found.st_dev, found.st_ino) else None
+        if node is not None and node.identity == identity and path == f"{node.path} (deleted)":
+            return node
+        return None
 
     def place(self, path: str, attr: Attr) -> os.stat_result:
         """Make what stands for ``path`` (and its parents) as ``attr`` says. Returns what it looks like itself."""
@@ -205,6 +214,9 @@ class Skeleton:
             node = Node(path, local, attr, (found.st_dev, found.st_ino))
             if not attr.size:
                 node._missing = set()
+            before = self._by_inode.get(found.st_ino)
+            if before is not None:  # gone, and nobody has it open any more
+                before.release()
             self._nodes[path] = self._by_inode[found.st_ino] = node
             return node
 
@@ -342,7 +354,9 @@ def write_all(number: int, data: bytes, offset: int) -> None:
         view = view[done:]
 
 
-def _remove(root: str, aliases: dict[str, str]) -> None:
+def _remove(root: str, aliases: dict[str, str], owner: int) -> None:
+    if real.getpid() != owner:
+        return  # a forked child ends
     for name in list(aliases):
         with contextlib.suppress(OSError):
             real.unlink(name)

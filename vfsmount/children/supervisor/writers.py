@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
 import os
 import threading
@@ -12,6 +14,8 @@ from vfsmount.children.supervisor.skeleton import is_unwritten
 from vfsmount.vfs.staged import StagedFile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vfsmount.children.supervisor.skeleton import Node, Skeleton
     from vfsmount.vfs.openfile import OpenFile
 
@@ -106,14 +110,14 @@ class Writers:
                 if not writer.done:
                     self._finish(path, writer)
 
-    def paths(self) -> list[str]:
-        """What is being written."""
-        return sorted(self._open)
-
-    def abandon(self) -> None:
-        """Drop all that is being written."""
-        for path, writer in list(self._open.items()):
-            self.abort(path, writer)
+    def drop(self, goes: Callable[[str], bool]) -> list[str]:
+        """Upload nothing of what is being written at these paths; returns them."""
+        dropped = []
+        for path, writer in sorted(self._open.items()):
+            if goes(path):
+                self.abort(path, writer)
+                dropped.append(path)
+        return dropped
 
     def abort(self, path: str, writer: Writer) -> None:
         """The process died before it got its descriptor."""
@@ -133,6 +137,11 @@ class Writers:
 
     def _forget(self, path: str, writer: Writer) -> None:
         writer.done = True
+        with contextlib.suppress(OSError):  # who has it open for reading still sees what it became
+            found = real.lstat(writer.node.local)
+            writer.node.attr = dataclasses.replace(
+                writer.node.attr, size=found.st_size, mtime_ns=found.st_mtime_ns, etag=None
+            )
         writer.node.writing = False
         with self._lock:
             self._open.pop(path, None)
