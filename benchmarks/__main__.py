@@ -56,11 +56,16 @@ class Run:
             return f"{contender} failed before"
         if self.costs.get((row.name, contender), 0.0) > SLOW and contender in row.peers:
             return f"{contender} took long before"
+        if self.left() < RESERVE and contender in row.peers:
+            return f"{contender} no time"
         endpoint = self.servers.loopback if row.delay == LOOPBACK else self.servers.slow[row.delay]
         before = time.monotonic()
+        timeout = min(TIMEOUT, max(self.left(), RESERVE))
         with self.bucket(row) as bucket:
-            result = _in_process(row, contender, endpoint, bucket, min(TIMEOUT, max(self.left(), RESERVE)))
+            result = _in_process(row, contender, endpoint, bucket, timeout)
         self.costs[row.name, contender] = time.monotonic() - before
+        if result.get("late") and timeout < TIMEOUT:
+            return f"{contender} no time"
         if "error" in result:
             self.errors.setdefault(row.name, {})[contender] = result["error"]
             return f"{contender}: {result['error']}"
@@ -117,7 +122,7 @@ def _in_process(row: Row, contender: str, endpoint: str, bucket: str, timeout: f
         try:
             out, err = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            return {"error": f"not done after {timeout:.0f} s"}
+            return {"error": f"not done after {timeout:.0f} s", "late": True}
         finally:
             if process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
