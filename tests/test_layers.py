@@ -16,7 +16,7 @@ import pytest
 PACKAGE: Final = Path(__file__).resolve().parent.parent / "vfsmount"
 
 FOUNDATION: Final = frozenset({"real", "errors", "model", "clock", "counters", "_compat", "version"})
-ENTRANCE: Final = frozenset({"__init__", "__main__", "cli", "pytest_plugin", "demo", "contrib"})
+ENTRANCE: Final = frozenset({"__init__", "__main__", "cli", "pytest_plugin", "demo", "contrib", "bootstrap"})
 
 # What each part may import, beside itself. Siblings (hooks and children; config and session) are told apart here.
 _BELOW_SHIM: Final = FOUNDATION | {"store", "transfer", "vfs"}
@@ -30,11 +30,12 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "children": _BELOW_SHIM | {"shim"},
     # Public surface; each layer takes its own options, which session fills in.
     "config": FOUNDATION | {"store"},
-    "session": _BELOW_SHIM | {"shim", "hooks", "children", "config"},
+    "activation": _BELOW_SHIM | {"shim", "hooks", "children", "config"},
+    "session": _BELOW_SHIM | {"shim", "hooks", "children", "config", "activation"},
     "testing": _BELOW_SHIM,
-    "__init__": _BELOW_SHIM | {"shim", "hooks", "children", "config", "session"},
+    "__init__": _BELOW_SHIM | {"shim", "hooks", "children", "config", "activation", "session"},
     **{
-        name: _BELOW_SHIM | {"shim", "hooks", "children", "config", "session", "testing"} | ENTRANCE
+        name: _BELOW_SHIM | {"shim", "hooks", "children", "config", "activation", "session", "testing"} | ENTRANCE
         for name in ENTRANCE - {"__init__"}
     },
 }
@@ -65,6 +66,7 @@ USES_PATCHED_NAMES: Final[dict[str, str]] = {
     "real": "captures the originals",
     "hooks": "gives libraries the file objects that a program's own open would give",
     "demo": "is a program like any user's: it wants the mount",
+    "bootstrap": "runs before the session, or wants the mount",
     "cli": "runs before and after the session, and its file commands want the mount",
     "testing": "is used from tests, on both sides of the mount",
     "pytest_plugin": "is used from tests, on both sides of the mount",

@@ -9,21 +9,22 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
-import functools
+import itertools
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from vfsmount import config as configuration
 from vfsmount import real
+from vfsmount.activation import check_buckets, describe, fs_options
 from vfsmount.clock import SystemClock
 from vfsmount.config import CloudBucketMount
 from vfsmount.counters import By, Counters, Stats
-from vfsmount.errors import StoreError, from_store, os_error
+from vfsmount.errors import os_error
 from vfsmount.real import passthrough as passthrough
 from vfsmount.shim.occupancy import Occupancy, OnLeak, is_strange_file
 from vfsmount.store.metered import MeteredStore
@@ -33,14 +34,12 @@ from vfsmount.transfer.pool import ThreadPool
 from vfsmount.transfer.spool import scratch_directory
 from vfsmount.vfs.filesystem import Filesystem
 from vfsmount.vfs.mounts import Mount, MountTable
-from vfsmount.vfs.options import FsOptions
 
 if TYPE_CHECKING:
     from vfsmount.children.planner import Planner
     from vfsmount.hooks.arrival import Arrivals
     from vfsmount.shim.context import ShimContext
     from vfsmount.shim.install import Installation
-    from vfsmount.store.options import StoreOptions
     from vfsmount.store.protocol import Store
 
 log = logging.getLogger(__name__)
@@ -83,6 +82,9 @@ class _Process:
         return self.shim.context.table if self.shim is not None else MountTable(())
 
 
+_numbers: Final = itertools.count(1)
+
+
 class Session:
     """Some mounts, active until :meth:`close` or the end of the ``with`` block; made by :func:`activate`."""
 
@@ -94,8 +96,14 @@ class Session:
         children: Children,
         on_leak: OnLeak,
         memory_limit: int | None,
+        configured: Mapping[str, CloudBucketMount] | None = None,
+        inherited: bool = False,
     ) -> None:
         self.children: Final = children
+        self.id: Final = f"{real.getpid()}-{next(_numbers)}"
+        self.configured: Final = configured
+        self.inherited: Final = inherited
+        self.options: Final = {"children": children, "on_leak": on_leak, "memory_limit": memory_limit}
         self._on_leak: OnLeak = on_leak
         self._clock = SystemClock()
         self._pool = ThreadPool()
@@ -111,7 +119,7 @@ class Session:
     def _filesystem(self, point: str, mount: CloudBucketMount, store: Store) -> Filesystem:
         return Filesystem(
             MeteredStore(store, self._counters, point),
-            _fs_options(point, mount),
+            fs_options(point, mount),
             submit=self._pool.submit,
             budget=self._budget,
             clock=self._clock,
@@ -153,6 +161,7 @@ class Session:
         finally:  # also after Ctrl-C: nothing stays mounted that cannot be closed again
             with _process.lock:
                 _process.sessions.remove(self)
+                _forget(self)
                 _remount()
                 if owner:
                     leaked = [path for mount in self._mounts for path in self._occupancy.release(mount.point)]
@@ -255,12 +264,12 @@ def activate(
         try:
             for point in mounts:
                 stores[point] = open_store(options[point])
-            proofs = _check_buckets(mounts, stores, options) if check else {}
+            proofs = check_buckets(mounts, stores, options) if check else {}
         except BaseException:
             for store in stores.values():
                 store.close()
             raise
-    session = _start(mounts, stores, children=children, on_leak=on_leak, memory_limit=memory_limit)
+    session = _start(mounts, stores, mounts, children=children, on_leak=on_leak, memory_limit=memory_limit)
     session._learn(proofs)
     return session
 
@@ -279,6 +288,35 @@ def activate_stores(
     _check_free(checked)
     by_point = {configuration.mount_point(point): store for point, (_, store) in mounts.items()}
     return _start(checked, by_point, children=children, on_leak=on_leak, memory_limit=memory_limit)
+
+
+def inherit(
+    mounts: Mapping[str, tuple[CloudBucketMount, Store]],
+    handover: str,
+    served: bool,
+    ready: Callable[[], object] | None,
+    *,
+    children: Children,
+    on_leak: OnLeak,
+    memory_limit: int | None,
+) -> Session:
+    """As :func:`activate_stores`, in a process whose parent described its mounts in the file ``handover``.
+
+    A program that activates one of the mount points itself gets its own mount there.
+    """
+    if ready is not None:
+        ready()
+    session = _start(
+        {point: mount for point, (mount, _) in mounts.items()},
+        {point: store for point, (_, store) in mounts.items()},
+        children=children,
+        on_leak=on_leak,
+        memory_limit=memory_limit,
+        inherited=True,
+    )
+    if _process.shim is not None:
+        _process.shim.children.handover.adopt((session.id,), handover, served=served)
+    return session
 
 
 def deactivate() -> None:
@@ -340,14 +378,13 @@ def materialize(path: str | os.PathLike[str]) -> Iterator[str]:
 def _start(
     mounts: Mapping[str, CloudBucketMount],
     stores: Mapping[str, Store],
-    *,
-    children: Children,
-    on_leak: OnLeak,
-    memory_limit: int | None,
+    configured: Mapping[str, CloudBucketMount] | None = None,
+    inherited: bool = False,
+    **options: Any,
 ) -> Session:
     with _process.lock:
         _check_free(mounts)
-        session = Session(mounts, stores, children=children, on_leak=on_leak, memory_limit=memory_limit)
+        session = Session(mounts, stores, configured=configured, inherited=inherited, **options)
         _process.sessions.append(session)
         try:
             for point in mounts:
@@ -373,7 +410,7 @@ def _remount() -> None:
     In between only the table changes: were the names put back and patched anew, another thread's call in the gap would
     reach the local disk.
     """
-    mounts = [mount for session in _process.sessions for mount in session._mounts]
+    mounts = list({mount.point: mount for session in _process.sessions for mount in session._mounts}.values())
     if _process.shim is None and mounts:
         _process.shim = _patch(mounts)
     elif _process.shim is not None:
@@ -386,11 +423,17 @@ def _remount() -> None:
             _process.shim = None
     if _process.shim is not None:
         _process.shim.children.mode = _process.sessions[-1].children
+        _process.shim.children.handover.described = describe(_process.sessions)
+
+
+def _forget(session: Session) -> None:
+    if _process.shim is not None:
+        _process.shim.children.handover.forget(session.id)
 
 
 def _patch(mounts: Sequence[Mount]) -> _Shim:
     from vfsmount.children.planner import Planner
-    from vfsmount.hooks.arrival import Arrivals
+    from vfsmount.hooks.arrival import NATIVE, Arrivals
     from vfsmount.shim.context import ShimContext
     from vfsmount.shim.cwd import VirtualCwd
     from vfsmount.shim.descriptors import FdTable
@@ -399,7 +442,7 @@ def _patch(mounts: Sequence[Mount]) -> _Shim:
 
     table, cwd, fds = MountTable(mounts, SystemClock().time_ns()), VirtualCwd(), FdTable()
     router = Router(table, cwd, fds)
-    children = Planner(table, router, cwd, fds)
+    children = Planner(table, router, cwd, fds, NATIVE)
     context = ShimContext(table=table, router=router, cwd=cwd, fds=fds, children=children)
     shim = _Shim(context, install(context), children, Arrivals(router, fds, children))
     shim.hooks.start()
@@ -407,7 +450,7 @@ def _patch(mounts: Sequence[Mount]) -> _Shim:
 
 
 def _check_free(mounts: Mapping[str, CloudBucketMount]) -> None:
-    taken = {point for session in _process.sessions for point in session.mount_points}
+    taken = {point for each in _process.sessions if not each.inherited for point in each.mount_points}
     for point in mounts:
         if point in taken:
             raise ValueError(f"mount point {point!r}: taken by a session that is active already")
@@ -421,59 +464,6 @@ def _check_free(mounts: Mapping[str, CloudBucketMount]) -> None:
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{name}: {value!r} is none of {', '.join(map(repr, allowed))}")
-
-
-def _check_buckets(
-    mounts: Mapping[str, CloudBucketMount], stores: Mapping[str, Store], options: Mapping[str, StoreOptions]
-) -> dict[str, frozenset[str]]:
-    """One request for each bucket, side by side; answers what they happened to tell, see ``probe.check``.
-
-    Raises OSError that names the mount point and says what to do.
-    """
-    from vfsmount.store.probe import check
-
-    pool = ThreadPool(min(len(mounts), 16))
-    try:
-        waiting = {
-            point: pool.submit(functools.partial(check, stores[point], options[point], mounts[point].prefix))
-            for point in mounts
-        }
-        proofs: dict[str, frozenset[str]] = {}
-        for point, outcome in waiting.items():
-            try:
-                proofs[point] = outcome.result()
-            except StoreError as error:
-                raise from_store(error, point, hint=f"cannot mount {mounts[point].bucket_name!r}") from error
-        return proofs
-    finally:
-        pool.close()
-
-
-def _fs_options(point: str, mount: CloudBucketMount) -> FsOptions:
-    return FsOptions(
-        bucket=configuration.checks.redact(mount.bucket_name),
-        point=point,
-        key_prefix=mount.prefix,
-        read_only=mount.read_only,
-        allow_delete=mount.allow_delete,
-        allow_overwrite=mount.allow_overwrite,
-        allow_rename=mount.allow_rename,
-        writes=mount.writes,
-        metadata_ops=mount.metadata_ops,
-        on_error=mount.on_error,
-        keep_dirs=mount.keep_dirs,
-        lookup=mount.lookup,
-        file_mode=mount.file_mode,
-        dir_mode=mount.dir_mode,
-        uid=os.geteuid() if mount.uid is None else mount.uid,
-        gid=os.getegid() if mount.gid is None else mount.gid,
-        metadata_ttl=mount.metadata_ttl_seconds,
-        negative_ttl=mount.negative_ttl_seconds,
-        part_size=mount.part_size,
-        cache_dir=None if mount.cache_dir is None else os.fspath(mount.cache_dir),
-        cache_max_bytes=mount.cache_max_bytes,
-        endpoint=configuration.checks.redact(mount.bucket_endpoint_url or mount.provider or ""),
-    )
 
 
 def _normal(path: str) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from vfsmount import real
+from vfsmount.children.handover import Handover
+from vfsmount.children.python import PythonCommand, python_command, simple_line
 from vfsmount.children.staging import StagingPlanner, texts
+from vfsmount.errors import os_error
 
 if TYPE_CHECKING:
     from vfsmount.children.supervisor.planner import Supervisor
@@ -18,14 +24,43 @@ if TYPE_CHECKING:
     from vfsmount.vfs.mounts import MountTable
 
 
+logger = logging.getLogger(__name__)
+
+_RUN: Final = "from vfsmount.bootstrap.script import run; run()"
+
+
+@dataclass(frozen=True, slots=True)
+class PythonPlan:
+    """A Python command that mounts the same by itself, with what its interpreter could not find replaced."""
+
+    argv: list[str]
+    executable: object
+    cwd: object
+    env: Mapping[Any, Any] | None
+
+    def started(self, pid: int) -> None:
+        """Nothing is left to do."""
+
+    def finish(self) -> bool:
+        """The program committed what it wrote, or failed."""
+        return True
+
+    def discard(self) -> None:
+        """Nothing was made for it."""
+
+
 class Planner:
     """Plans by the way of serving that the innermost session asks for. Nothing starts before a child does.
 
     ``auto``: a program is supervised if a mount point shows in its arguments, environment or directory; staged where
-    the kernel cannot supervise. ``always``: every program is supervised. ``staging``: none is.
+    the kernel cannot supervise. ``always``: every program is supervised. ``staging``: none is. A Python program is
+    neither: it mounts the same itself, see :mod:`vfsmount.bootstrap`.
     """
 
-    def __init__(self, table: MountTable, router: Router, cwd: VirtualCwd, fds: FdTable) -> None:
+    def __init__(
+        self, table: MountTable, router: Router, cwd: VirtualCwd, fds: FdTable, libraries: Sequence[str] = ()
+    ) -> None:
+        self.handover: Final = Handover(cwd, libraries)
         self.mode: Literal["auto", "always", "staging", "never"] = "auto"
         self._table = table
         self._router = router
@@ -35,6 +70,14 @@ class Planner:
 
     def concerns(self, command: Command) -> bool:
         """Whether :meth:`plan` would have anything to do. No request."""
+        if not self._concerns(command):
+            return False
+        python = self._python(command)
+        if python is None or python.lost is not None or self._is_refused(command):
+            return True
+        return self._needs_plan(command, python)
+
+    def _concerns(self, command: Command) -> bool:
         if self.mode == "never" or real.in_passthrough() or not self._table.points:
             return False
         if self._staging.concerns(command):
@@ -48,11 +91,24 @@ class Planner:
 
         Raises: OSError (ENOTSUP) where it does and cannot be served.
         """
-        if not self.concerns(command):
+        if not self._concerns(command):
             return None
+        python = self._python(command)
+        refused = python is not None and self._is_refused(command)
+        if python is not None and python.lost is None and not refused:
+            return self._plan_python(command, python) if self._needs_plan(command, python) else None
+        lost = python is not None and python.lost is not None
+        if python is not None and lost and not refused:
+            logger.warning(
+                "%s: %s, so the program does not mount %s itself; it is served as one that is not Python",
+                python.words[0],
+                python.lost,
+                ", ".join(self._table.points),
+            )
         if self.mode == "staging" or not texts(command) or not self._can_supervise():
             return self._staging.plan(command)
         assert self._supervisor is not None
+        env = self.handover.none(command.env) if lost else self.handover.served(command.env)
         argv = texts(command)
         executable = None if command.executable is None else os.fsdecode(command.executable)  # type: ignore[arg-type]
         if command.shell:
@@ -63,12 +119,63 @@ class Planner:
             name=command.executable or (argv[0] if command.shell else _first(command)),
             directory=self._staging.directory(command),
             cwd=command.cwd,
-            env=command.env,
+            env=env,
             restore_signals=command.restore_signals,
         )
 
+    def environment(self, env: Mapping[Any, Any] | None, *, inside: bool = True) -> Mapping[Any, Any] | None:
+        """``env`` (None: the inherited one) with what a Python program needs in order to mount the same."""
+        return env if self.mode == "never" else self.handover.environment(env, inside=inside)
+
+    def _python(self, command: Command) -> PythonCommand | None:
+        """The command as a Python program; None where it is another, or nothing is handed to children."""
+        words: list[str] | None = texts(command)
+        if command.shell and command.executable is None and words and len(words) == 1:
+            words = simple_line(words[0])
+        elif command.shell:
+            words = None
+        if not words or self.handover.described is None:
+            return None
+        if command.executable is not None:
+            words = [os.fsdecode(command.executable), *words[1:]]  # type: ignore[arg-type]
+        if "/" in words[0] and self._router.route(words[0]) is not None:
+            return None  # a program on a mount
+        return python_command(words, command.env)
+
+    def _is_refused(self, command: Command) -> bool:
+        """Whether it mentions a mount that a Python program cannot make for itself."""
+        refused = self.handover.described.refused if self.handover.described is not None else ()
+        if not refused:
+            return False
+        mentioned = (*texts(command), self._staging.directory(command) or "")
+        return any(point in text for point in refused for text in mentioned)
+
+    def _needs_plan(self, command: Command, python: PythonCommand) -> bool:
+        directory = self._staging.directory(command)
+        if directory is not None and (command.cwd is not None or python.target is not None):
+            return True
+        return python.script is not None and self._staging.routed(python.script) is not None
+
+    def _plan_python(self, command: Command, python: PythonCommand) -> PythonPlan:
+        directory = self._staging.directory(command)
+        env, cwd = command.env, command.cwd
+        if directory is not None:
+            if not self._table.stat(directory).is_dir:
+                raise os_error(errno.ENOTDIR, directory)
+            env, cwd = self.handover.at(env, directory), None
+        words = list(python.words)
+        script = python.script
+        found = script is not None and (directory is None or script.startswith("/"))
+        mounted = script is not None and self._staging.routed(script) is not None if found else directory is not None
+        if python.target is not None and mounted:
+            words[python.target : python.target] = ["-c", _RUN]
+        elif command.shell:
+            words = ["/bin/sh", "-c", *texts(command)]
+        return PythonPlan(words, command.executable, cwd, env)
+
     def close(self) -> None:
-        """The mounts go: programs that still run are on their own."""
+        """The mounts go: programs that still run are on their own, and later ones get nothing."""
+        self.handover.close()
         if self._supervisor is not None:
             self._supervisor.close()
 

@@ -168,6 +168,11 @@ class Secret:
         return str(self._argument) if self._kind == "from_profile" else None
 
     @property
+    def source(self) -> tuple[str, object]:
+        """The constructor's name and what it was given, values included: not to be shown."""
+        return self._kind, self._argument
+
+    @property
     def is_refreshable(self) -> bool:
         """True where another reading may give other values."""
         return self._kind in ("from_env", "from_dotenv", "from_callable")

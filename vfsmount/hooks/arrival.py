@@ -44,6 +44,9 @@ _LIBRARIES: Final = {
 }
 """Awaited module -> the module here that holds its hook under ``HOOKS``."""
 
+NATIVE: Final = tuple(sorted({name.partition(".")[0] for name, home in _LIBRARIES.items() if home != "stdlib"}))
+"""Libraries that open files without Python, which a program has to mount for before it imports them."""
+
 
 class Arrivals:
     """A finder at the head of ``sys.meta_path``, from :meth:`start` to :meth:`undo`."""

@@ -53,7 +53,7 @@ def install(
     """
     wanted: dict[int, tuple[object, object]] = {}
     planned: list[tuple[Replacement, object]] = []
-    for source in _all_sources() if sources is None else sources:
+    for source in all_sources() if sources is None else sources:
         for replacement in source(context):
             original = lookup(replacement.namespace, replacement.name)
             if original is MISSING or original is replacement.function:
@@ -91,8 +91,9 @@ def _support(pairs: Iterable[tuple[object, object]]) -> list[tuple[set[object], 
     return added
 
 
-def _all_sources() -> list[Callable[[ShimContext], Iterable[Replacement]]]:
-    from vfsmount.shim import dirs, fdcalls, fileobjects, imports, paths, process, traversals
+def all_sources() -> list[Callable[[ShimContext], Iterable[Replacement]]]:
+    """The ``replacements`` functions of the shim's modules, which are imported here."""
+    from vfsmount.shim import dirs, fdcalls, fileobjects, imports, inheritance, paths, process, traversals
 
     return [
         paths.replacements,
@@ -102,4 +103,5 @@ def _all_sources() -> list[Callable[[ShimContext], Iterable[Replacement]]]:
         fileobjects.replacements,
         process.replacements,
         traversals.replacements,
+        inheritance.replacements,
     ]

@@ -86,6 +86,12 @@ class ChildPlanner(Protocol):
         """None where the command does not concern a mount. Raises: OSError (ENOTSUP) where it does and cannot be
         served."""
 
+    def environment(self, env: Mapping[Any, Any] | None, *, inside: bool = True) -> Mapping[Any, Any] | None:
+        """``env`` with what a child needs in order to mount the same; None, the inherited one, stays None.
+
+        ``inside``: it starts in this process's current directory.
+        """
+
 
 class _Child:
     """What has to be done when one program has ended."""
@@ -312,6 +318,7 @@ def _system(context: ShimContext) -> _Function:
         if isinstance(command, (str, bytes)) and _concerned(context, Command(command, shell=True)):
             code = subprocess.call(command, shell=True)
             return code << 8 if code >= 0 else -code  # a wait status, as system(3) gives it
+        _environment(context, None)
         return int(original(command))
 
     return system
@@ -319,6 +326,13 @@ def _system(context: ShimContext) -> _Function:
 
 def _concerned(context: ShimContext, command: Command) -> bool:
     return context.children is not None and context.children.concerns(command)
+
+
+def _environment(context: ShimContext, env: Any) -> Any:
+    """``env`` as a child is to have it; what is no mapping is the original's to judge."""
+    if context.children is None or not (env is None or isinstance(env, Mapping)):
+        return env
+    return context.children.environment(env)
 
 
 def _spawns(context: ShimContext) -> Iterator[_Function]:
@@ -378,7 +392,7 @@ def _posix_spawn(context: ShimContext, name: str, running: dict[int, _Child]) ->
                     )
                 child = _Child(context.fds, plan, [])
                 try:
-                    pid = int(original(plan.argv[0], list(plan.argv), env, **options))
+                    pid = int(original(plan.argv[0], list(plan.argv), _environment(context, plan.env), **options))
                     try:
                         plan.started(pid)
                     except BaseException:
@@ -390,7 +404,7 @@ def _posix_spawn(context: ShimContext, name: str, running: dict[int, _Child]) ->
                     raise
                 running[pid] = child
                 return pid
-        return int(original(path, argv, env, **options))
+        return int(original(path, argv, _environment(context, env), **options))
 
     spawn.__name__ = name
     return spawn
@@ -415,7 +429,10 @@ def _exec(context: ShimContext, name: str) -> _Function:
             if context.children.concerns(Command([path, *argv[1:]], env=env[0] if env else None)):
                 hint = "a mounted path cannot be given to exec; use subprocess and exit with its code"
                 raise os_error(errno.ENOTSUP, os.fspath(path) if not isinstance(path, int) else None, hint=hint)
-        return original(path, argv, *env)
+        given = [_environment(context, env[0])] if len(env) == 1 else env
+        if not env:
+            _environment(context, None)
+        return original(path, argv, *given)
 
     execute.__name__ = name
     return execute
