@@ -33,7 +33,8 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "activation": _BELOW_SHIM | {"shim", "hooks", "children", "config"},
     "session": _BELOW_SHIM | {"shim", "hooks", "children", "config", "activation"},
     "testing": _BELOW_SHIM,
-    "__init__": _BELOW_SHIM | {"shim", "hooks", "children", "config", "activation", "session"},
+    "warming": _BELOW_SHIM | {"session"},
+    "__init__": _BELOW_SHIM | {"shim", "hooks", "children", "config", "activation", "session", "warming"},
     **{
         name: _BELOW_SHIM | {"shim", "hooks", "children", "config", "activation", "session", "testing"} | ENTRANCE
         for name in ENTRANCE - {"__init__"}

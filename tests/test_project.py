@@ -30,6 +30,7 @@ SURFACE: Final = [
     "is_active",
     "materialize",
     "passthrough",
+    "prefetch",
     "stats",
 ]
 

@@ -20,6 +20,7 @@ __all__ = [
     "is_active",
     "materialize",
     "passthrough",
+    "prefetch",
     "stats",
 ]
 
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
     from vfsmount.session import passthrough as passthrough
     from vfsmount.session import stats as stats
     from vfsmount.version import __version__ as __version__
+    from vfsmount.warming import prefetch as prefetch
 
 _HOME = {
     "CloudBucketMount": "vfsmount.config",
     "Secret": "vfsmount.config",
     "__version__": "vfsmount.version",
     **dict.fromkeys(__all__[2:], "vfsmount.session"),
+    "prefetch": "vfsmount.warming",
 }
 
 

@@ -95,6 +95,12 @@ class Filesystem:
         )
 
         self._submit: Final = submit
+        kept = 0 if chunks is None else chunks.capacity
+        on_disk = options.cache_max_bytes or 1 << 62
+        self.room: Final = kept if options.cache_dir is None else on_disk
+        """Bytes of content that are kept at most after they were read."""
+        self.largest_kept: Final = kept // 2 if options.cache_dir is None else on_disk
+        """Bytes of the largest file that is kept whole."""
 
     def _flat_listing(self) -> FlatListing:
         return FlatListing(
