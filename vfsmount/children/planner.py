@@ -53,8 +53,8 @@ class Planner:
     """Plans by the way of serving that the innermost session asks for. Nothing starts before a child does.
 
     ``auto``: a program is supervised if a mount point shows in its arguments, environment or directory; staged where
-    the kernel cannot supervise. ``always``: every program is supervised. ``staging``: none is. A Python program is
-    neither: it mounts the same itself, see :mod:`vfsmount.bootstrap`.
+    the kernel cannot supervise. ``always``: every program is supervised. ``staging``: none is. But under
+    ``always`` a Python program is neither: it mounts the same itself, see :mod:`vfsmount.bootstrap`.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Planner:
         if self.mode == "staging" or not texts(command) or not self._can_supervise():
             return self._staging.plan(command)
         assert self._supervisor is not None
-        env = self.handover.none(command.env) if lost else self.handover.served(command.env)
+        env = self.handover.none(command.env) if lost or self.mode == "always" else self.handover.served(command.env)
         argv = texts(command)
         executable = None if command.executable is None else os.fsdecode(command.executable)  # type: ignore[arg-type]
         if command.shell:
@@ -134,7 +134,7 @@ class Planner:
             words = simple_line(words[0])
         elif command.shell:
             words = None
-        if not words or self.handover.described is None:
+        if not words or self.handover.described is None or self.mode == "always":
             return None
         if command.executable is not None:
             words = [os.fsdecode(command.executable), *words[1:]]  # type: ignore[arg-type]
