@@ -183,6 +183,7 @@ class TestPermissions:
 def test_with_pytest(backend: str) -> None:
     """Without the entry point, which an installed copy of vfsmount would add."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "vfsmount.pytest_plugin", "-p", "no:cacheprovider"]
+    command += ["-p", "pytest_timeout"]  # setup.cfg says how long a test may take
     command += [f"--vfsmount-backend={backend}", str(EXAMPLES / "test_with_pytest.py")]
     environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)

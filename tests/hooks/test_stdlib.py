@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import dbm
 import errno
 import os
+import shelve
 import socket
 import sqlite3
 import ssl
@@ -15,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from vfsmount.testing import CountingStore
+from vfsmount import CloudBucketMount
+from vfsmount.session import activate_stores
+from vfsmount.testing import CountingStore, MemoryStore
 
 DESCRIPTOR = 0x08
 """The flag of a zip member whose sizes follow its data. Source: PKWARE APPNOTE, 4.4.4."""
@@ -65,6 +69,26 @@ def test_a_wave_file_that_the_mount_refuses(read_only: str) -> None:
         wave.open(f"{read_only}/a.wav", "wb")
     assert caught.value.errno == errno.EROFS
     assert caught.value.filename == f"{read_only}/a.wav"
+
+
+def test_a_shelf_on_a_staged_mount(tmp_path: Path) -> None:
+    store = CountingStore(MemoryStore())
+    staged = f"{tmp_path}/staged"
+    with activate_stores({staged: (CloudBucketMount("shelves", writes="staged", metadata_ops="ignore"), store)}):
+        with shelve.open(f"{staged}/s") as shelf:
+            shelf["a"] = [1, 2]
+        with shelve.open(f"{staged}/s") as shelf:
+            shelf["b"] = {"c": 3}
+        with shelve.open(f"{staged}/s", "r") as shelf:
+            assert dict(shelf) == {"a": [1, 2], "b": {"c": 3}}
+        with shelve.open(f"{staged}/s", "n") as shelf:
+            assert list(shelf) == []
+        with pytest.raises(dbm.error[0]):  # as on a disk
+            dbm.open(f"{staged}/none")
+        assert dbm.whichdb(f"{staged}/s") == "dbm.dumb"
+        with dbm.open(f"{tmp_path}/local", "c") as local:
+            local["a"] = "1"
+        assert dbm.whichdb(f"{tmp_path}/local") == dbm._defaultmod.__name__  # type: ignore[attr-defined]
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ _LIBRARIES: Final = {
     "IPython.utils._process_posix": "notebook",
     "asyncio.base_subprocess": "stdlib",
     "ctypes": "stdlib",
+    "dbm": "stdlib",
     "h5py._hl.files": "hdf5",
     "lxml.etree": "xml",
     "pandas.io.parquet": "tables",

@@ -4,7 +4,8 @@
 writes data descriptors, which every reader knows. ``wave`` goes back to complete its one header, so it writes to the
 local disk first. ``socket.send_fds`` hands a number to another process, which has to find the content there. The
 dynamic loader and OpenSSL open files by path in C, so they get copies. asyncio learns of a child's end without
-``Popen.wait``, where what the child wrote is taken over.
+``Popen.wait``, where what the child wrote is taken over. ``dbm``, and so ``shelve``, makes a new database by a C
+library wherever there is one; on a mount it is the one kind that is written in Python.
 """
 
 from __future__ import annotations
@@ -116,9 +117,24 @@ def _children(seam: Seam, module: ModuleType) -> None:
     seam.wrap(module.BaseSubprocessTransport, "_process_exited", make)
 
 
+def _databases(seam: Seam, module: ModuleType) -> None:
+    def make(original: Function) -> Function:
+        def open(file: Any, flag: str = "r", mode: int = 0o666) -> Any:
+            if flag[:1] in ("c", "n") and seam.is_mounted(file) and module.whichdb(file) in (None, "dbm.dumb"):
+                from dbm import dumb
+
+                return dumb.open(file, flag, mode)
+            return original(file, flag, mode)
+
+        return open
+
+    seam.wrap(module, "open", make)
+
+
 HOOKS: Final = (
     Hook("asyncio.base_subprocess", None, _children),
     Hook("ctypes", None, _libraries),
+    Hook("dbm", None, _databases),
     Hook("ssl", None, _certificates),
     Hook("zipfile", None, _zip),
     Hook("wave", None, _wave),
