@@ -31,7 +31,7 @@ from vfsmount.store.metered import MeteredStore
 from vfsmount.transfer.budget import Budget, default_limit
 from vfsmount.transfer.chunkcache import ChunkCache
 from vfsmount.transfer.pool import ThreadPool
-from vfsmount.transfer.spool import scratch_directory
+from vfsmount.transfer.spool import ScratchDirectory
 from vfsmount.vfs.filesystem import Filesystem
 from vfsmount.vfs.mounts import Mount, MountTable
 
@@ -348,18 +348,14 @@ def materialize(path: str | os.PathLike[str]) -> Iterator[str]:
     A path that is not on a mount is given back as it is. Changes to the copy are not uploaded. Costs what reading the
     file costs. Raises what opening it raises; IsADirectoryError for a directory.
     """
-    import tempfile
-
     text = os.fspath(path)
     absolute = _normal(text)
     table = _process.table
     if not table.covers(absolute):
         yield text
         return
-    with passthrough():
-        directory = tempfile.TemporaryDirectory(prefix="vfsmount-", dir=scratch_directory())
-    try:
-        local = f"{directory.name}/{absolute.rpartition('/')[2]}"
+    with ScratchDirectory() as directory:
+        local = f"{directory}/{absolute.rpartition('/')[2]}"
         source = table.open(absolute, os.O_RDONLY)
         try:
             if source.is_dir:
@@ -370,9 +366,6 @@ def materialize(path: str | os.PathLike[str]) -> Iterator[str]:
         finally:
             source.close()
         yield local
-    finally:
-        with passthrough():
-            directory.cleanup()
 
 
 def _start(

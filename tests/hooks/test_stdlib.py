@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.forks import in_child
 from vfsmount import CloudBucketMount
 from vfsmount.session import activate_stores
 from vfsmount.testing import CountingStore, MemoryStore
@@ -62,6 +63,16 @@ def test_a_wave_file_of_one_s_own_is_refused_where_its_header_was_wrong(point: s
         file.close()
     sound._file = None  # type: ignore[attr-defined]  # its __del__ would try again
     assert not os.path.exists(f"{point}/a.wav")
+
+
+def test_a_forked_child_that_closes_a_wave_file_leaves_it_to_its_parent(point: str) -> None:
+    with wave.open(f"{point}/x.wav", "wb") as file:
+        file.setparams((1, 1, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(20_000))
+        in_child(file.close)
+        file.writeframes(b"\x01" * 20_000)
+    with wave.open(f"{point}/x.wav") as file:
+        assert file.readframes(file.getnframes()) == bytes(20_000) + b"\x01" * 20_000
 
 
 def test_a_wave_file_that_the_mount_refuses(read_only: str) -> None:

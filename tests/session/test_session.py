@@ -7,6 +7,7 @@ import errno
 import gc
 import logging
 import os
+import weakref
 from pathlib import Path
 
 import pytest
@@ -243,6 +244,15 @@ class TestMaterialize:
             with raises(number), vfsmount.materialize(f"{point}/{name}"):
                 pass
         assert os.listdir(scratch) == []
+
+    def test_a_forked_child_leaves_it_to_its_parent(self, store: MemoryStore, point: str) -> None:
+        store.put_object("f", b"content")
+        with start(point, store), contextlib.ExitStack() as block:
+            local = Path(block.enter_context(vfsmount.materialize(f"{point}/f")))
+            in_child(weakref.finalize._exitfunc)  # type: ignore[attr-defined]  # as at the interpreter's end
+            in_child(block.close)
+            assert local.read_bytes() == b"content"
+        assert not local.exists()
 
 
 class TestStats:

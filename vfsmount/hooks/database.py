@@ -10,13 +10,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from types import ModuleType
 from typing import Any, Final
 
 from vfsmount import real
 from vfsmount.hooks.hook import CHUNK, Function, Hook, Seam
-from vfsmount.transfer.spool import scratch_directory
+from vfsmount.transfer.spool import ScratchDirectory
 
 _URI_PLACE: Final = 6
 """Place of ``uri`` behind ``database`` in the arguments of ``sqlite3.connect``."""
@@ -36,7 +35,7 @@ def _sqlite(seam: Seam, module: ModuleType) -> None:
             path, query = _parts(database, bool(is_uri))
             if path is None or not seam.is_mounted(path):
                 return original(database, *args, **more)
-            with tempfile.TemporaryDirectory(prefix="vfsmount-", dir=scratch_directory()) as place:
+            with ScratchDirectory() as place:
                 local = os.path.join(place, "copy.db")
                 try:
                     _copy(path, local)

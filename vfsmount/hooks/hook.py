@@ -20,7 +20,7 @@ from vfsmount.shim.patcher import MISSING, Ledger, disguise, lookup
 from vfsmount.shim.process import ChildPlanner, Command
 from vfsmount.shim.rawfile import raw_of
 from vfsmount.shim.route import Router
-from vfsmount.transfer.spool import scratch_directory
+from vfsmount.transfer.spool import ScratchDirectory, scratch_directory
 
 _log: Final = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def local_copy(path: Any) -> Iterator[str]:
     Raises: what opening the file raises.
     """
     with open(path, "rb") as source:
-        with tempfile.TemporaryDirectory(prefix="vfsmount-", dir=scratch_directory()) as place:
+        with ScratchDirectory() as place:
             local = os.path.join(place, os.path.basename(real.fsdecode(path)))
             with real.open(local, "wb") as target:
                 shutil.copyfileobj(source, target, CHUNK)
@@ -79,10 +79,14 @@ class Staged:
         self._target = open(path, mode)
         with real.passthrough():
             self.local = tempfile.TemporaryFile(prefix="vfsmount-", dir=scratch_directory())
+        self._pid = real.getpid()
 
     def close(self) -> None:
         """Upload what was written; a second call does nothing. Raises: what closing a written file raises."""
         if self.local.closed:
+            return
+        if self._pid != real.getpid():  # a forked child: the position in the local file is the parent's too
+            self.discard()
             return
         try:
             self.local.seek(0)

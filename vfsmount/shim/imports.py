@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _imp
 import os
-import tempfile
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 from vfsmount import real
 from vfsmount.shim.calls import Function
 from vfsmount.shim.context import Replacement, ShimContext
-from vfsmount.transfer.spool import scratch_directory
+from vfsmount.transfer.spool import ScratchDirectory
 
 if TYPE_CHECKING:
     from vfsmount.vfs.mounts import MountTable
@@ -35,7 +34,7 @@ def _create_dynamic(context: ShimContext, original: Function) -> Function:
         target = context.router.route(origin)
         if target is None:
             return original(spec, *args)
-        with real.passthrough(), tempfile.TemporaryDirectory(prefix="vfsmount-", dir=scratch_directory()) as directory:
+        with real.passthrough(), ScratchDirectory() as directory:
             local = os.path.join(directory, os.path.basename(target))
             _copy(context.table, target, local)
             # The loader keeps the file mapped; its name may go.

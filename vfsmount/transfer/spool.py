@@ -6,7 +6,9 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final
@@ -37,6 +39,30 @@ def scratch_directory() -> str:
     if real.access(here, os.W_OK | os.X_OK):
         return here
     raise os_error(errno.EACCES, here, hint="no writable local directory for temporary files; set TMPDIR")
+
+
+class ScratchDirectory:
+    """A local directory that is gone, with all that is in it, after a ``with`` block or at the end of the process.
+
+    It stays the parent's where a forked child leaves the block or ends. Raises OSError where it cannot be made.
+    """
+
+    def __init__(self) -> None:
+        with real.passthrough():
+            self.path: Final = tempfile.mkdtemp(prefix="vfsmount-", dir=scratch_directory())
+        self._remove = weakref.finalize(self, _remove, self.path, real.getpid())
+
+    def __enter__(self) -> str:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        self._remove()
+
+
+def _remove(path: str, owner: int) -> None:
+    if real.getpid() == owner:
+        with real.passthrough():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def out_of_the_way(number: int) -> int:
