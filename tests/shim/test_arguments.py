@@ -95,6 +95,8 @@ def test_of_os(mounted: Mounted, inside: Callable[[str], None]) -> None:
         for args, kwargs in BAD:
             if name in STARTS_SOMETHING and args and args[0] == "x":
                 continue
+            if name == "wait" and not args and not kwargs:
+                continue  # nothing is wrong with it: it would wait for the servers of other tests, and reap them
             inside("original")
             expected = outcome(inspect.unwrap(function), args, kwargs)
             inside("replacement")
