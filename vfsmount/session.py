@@ -408,7 +408,7 @@ def _remount() -> None:
         _process.shim = _patch(mounts)
     elif _process.shim is not None:
         if not mounts:
-            for undo in (_process.shim.hooks.undo, _process.shim.installed.undo, _process.shim.children.close):
+            for undo in (_process.shim.installed.undo, _process.shim.hooks.undo, _process.shim.children.close):
                 undo()
         _process.shim.show(mounts)
         if not mounts:
@@ -437,9 +437,13 @@ def _patch(mounts: Sequence[Mount]) -> _Shim:
     router = Router(table, cwd, fds)
     children = Planner(table, router, cwd, fds, NATIVE)
     context = ShimContext(table=table, router=router, cwd=cwd, fds=fds, children=children)
-    shim = _Shim(context, install(context), children, Arrivals(router, fds, children))
-    shim.hooks.start()
-    return shim
+    hooks = Arrivals(router, fds, children)
+    try:
+        installed = install(context, then=hooks.start)
+    except BaseException:
+        hooks.undo()
+        raise
+    return _Shim(context, installed, children, hooks)
 
 
 def _check_free(mounts: Mapping[str, CloudBucketMount]) -> None:

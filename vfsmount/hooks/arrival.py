@@ -56,15 +56,19 @@ class Arrivals:
         self._seam = Seam(router, fds, children)
         self._active = False
 
-    def start(self) -> None:
-        """Hook what is imported, and wait for the rest."""
+    def start(self) -> list[tuple[object, object]]:
+        """Hook what is imported, and wait for the rest.
+
+        Returns (original, replacement) of the functions hooked, so that one search finds what captured those and the
+        shim's: it costs more than all else.
+        """
         self._active = True
         sys.meta_path.insert(0, self)
         for name in _LIBRARIES:
             module = sys.modules.get(name)
             if module is not None:
                 self._apply(module, name)
-        self._seam.settle()
+        return self._seam.take_fresh()
 
     def undo(self) -> None:
         """Take the finder out and put every library back."""

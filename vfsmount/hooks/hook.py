@@ -179,10 +179,15 @@ class Seam:
 
     def settle(self) -> None:
         """Rebind what captured the functions replaced since the last time: one search for all of them."""
-        fresh, self._fresh = self._fresh, []
+        fresh = self.take_fresh()
         if fresh:
-            self._pairs += fresh
             rebind(fresh, self._ledger)
+
+    def take_fresh(self) -> list[tuple[object, object]]:
+        """The functions replaced since the last time, for whoever rebinds what captured them."""
+        fresh, self._fresh = self._fresh, []
+        self._pairs += fresh
+        return fresh
 
     def undo(self) -> None:
         """Put back what is still ours, also where it was captured meanwhile."""

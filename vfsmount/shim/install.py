@@ -45,11 +45,16 @@ class Installation:
 
 
 def install(
-    context: ShimContext, sources: Iterable[Callable[[ShimContext], Iterable[Replacement]]] | None = None
+    context: ShimContext,
+    sources: Iterable[Callable[[ShimContext], Iterable[Replacement]]] | None = None,
+    *,
+    then: Callable[[], list[tuple[object, object]]] | None = None,
 ) -> Installation:
     """Patch every name that the shim's modules replace, and rebind what captured the originals.
 
-    ``sources``: the ``replacements`` functions to take, all of the shim's unless a test says otherwise.
+    ``sources``: the ``replacements`` functions to take, all of the shim's unless a test says otherwise. ``then`` is
+    called when the names are patched, and patches more; what captured the originals that it returns is rebound as well,
+    in the same search.
     """
     wanted: dict[int, tuple[object, object]] = {}
     planned: list[tuple[Replacement, object]] = []
@@ -66,7 +71,7 @@ def install(
         for replacement, function in planned:
             ledger.patch(replacement.namespace, replacement.name, function)
         pairs = list(wanted.values())
-        rebind(pairs, ledger)
+        rebind(pairs if then is None else [*pairs, *then()], ledger)
     except BaseException:
         ledger.undo()
         raise
