@@ -8,6 +8,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -270,6 +271,30 @@ def test_regression_a_forked_child_writes_into_no_staged_file_of_its_parent(buck
         in_child(child)
         assert os.pread(file.fileno(), 20, 0) == b"PARENT6789"
     assert bucket.get("f") == b"PARENT6789"
+
+
+@pytest.mark.claim("WRITE-7")
+def test_regression_a_forked_child_that_reads_undoes_no_change_of_its_parent(bucket: Bucket, mount: Mounter) -> None:
+    """The child fetches what neither of them has looked at, while the parent writes."""
+    bucket.put("f", b"0123456789")
+    mnt = mount(writes="staged")
+    forked, written = os.pipe(), os.pipe()
+    with open(mnt / "f", "r+b", buffering=0) as file, ThreadPoolExecutor(1) as other:
+
+        def child() -> None:
+            os.write(forked[1], b".")
+            os.read(written[0], 1)
+            assert file.read() == b"0123456789"
+
+        done = other.submit(in_child, child)
+        os.read(forked[0], 1)
+        file.write(b"PARENT")
+        os.write(written[1], b".")
+        done.result(60)
+        assert os.pread(file.fileno(), 20, 0) == b"PARENT6789"
+    assert bucket.get("f") == b"PARENT6789"
+    for number in (*forked, *written):
+        os.close(number)
 
 
 @pytest.mark.claim("CHANGE-6")

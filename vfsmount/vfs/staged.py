@@ -54,6 +54,7 @@ class StagedNode:
         self._host: Final = host
         self._base = base
         self._spool = SpoolFile()
+        self._pid = real.getpid()
         self._loaded = base is None or base.size == 0
         self._dirty = base is None
         self._deleted = False
@@ -237,6 +238,8 @@ class StagedNode:
     def _load(self) -> None:
         if self._loaded or self._base is None:
             return
+        if self._pid != real.getpid():  # a forked child: the parent may be filling or changing that file
+            self._spool, self._pid = SpoolFile(), real.getpid()
         try:
             self._host.load(self._spool, self._base)
         except (PreconditionFailed, NotFound) as error:
