@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import re
@@ -17,6 +18,7 @@ import pytest
 
 from tests.children.conftest import SEED, Served, failed, output, stages
 from tests.forks import in_child
+from vfsmount.children.supervisor.family import Family
 
 # Reading --------------------------------------------------------------------------------------------------------------
 
@@ -136,6 +138,15 @@ def test_a_forked_process_leaves_its_parents_children_alone(supervised: Served) 
         child.communicate(b"\n", timeout=30)
     assert child.returncode == 0
     assert supervised.stored("new") == b"alpha\n"
+
+
+def test_a_fork_while_a_family_is_woken_does_not_hang(supervised: Served) -> None:
+    with subprocess.Popen(["sh", "-c", "read line; cat /my-mount/a.txt"], stdin=subprocess.PIPE) as child:
+        (family,) = [each for each in gc.get_objects() if type(each) is Family and not each._over.is_set()]
+        with family.listener._ending:
+            in_child(lambda: None)
+        child.communicate(b"\n", timeout=30)
+    assert child.returncode == 0
 
 
 def test_the_session_may_end_before_the_child(supervised: Served, caplog: pytest.LogCaptureFixture) -> None:

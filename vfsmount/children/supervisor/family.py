@@ -109,7 +109,7 @@ class Family:
     def after_fork(self) -> None:
         """In a forked child: the family is the parent's, whose death must be seen by it."""
         if self._threads and not self._over.is_set():
-            self.listener.close()
+            self.listener.after_fork()
 
     def discard(self) -> None:
         """It never started, or all is done."""

@@ -118,6 +118,11 @@ class Listener:
             if self.descriptor >= 0:
                 real.fd_write(self._wake, b"w")
 
+    def after_fork(self) -> None:
+        """In a forked child: closed, whatever the parent's threads were at."""
+        self._ending = threading.Lock()
+        self.close()
+
     def close(self) -> None:
         """No thread may be in :meth:`receive`. Twice is once."""
         with self._ending:
