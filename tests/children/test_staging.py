@@ -69,6 +69,18 @@ def test_a_forked_child_that_ends_takes_no_stage_with_it(served: Served) -> None
     assert stages() == before
 
 
+def test_a_forked_child_that_waits_for_its_parents_program_judges_nothing(served: Served) -> None:
+    """Python takes a program that is not this process's child for one that has ended with 0."""
+    argv = ["sh", "-c", "rm $0; echo; read line", "/my-mount/a.txt"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        in_child(lambda: child.wait(10))
+        with pytest.raises(OSError) as caught:
+            child.communicate(b"\n", timeout=30)
+        assert caught.value.errno == errno.EROFS
+
+
 def test_stages_are_gone_when_the_child_ends(served: Served) -> None:
     before = stages()
     child = subprocess.Popen(["cat", "/my-mount/a.txt"], stdout=subprocess.PIPE)

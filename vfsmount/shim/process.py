@@ -96,22 +96,26 @@ class ChildPlanner(Protocol):
 class _Child:
     """What has to be done when one program has ended."""
 
-    __slots__ = ("__weakref__", "_fds", "_held", "_plan", "error", "well")
+    __slots__ = ("__weakref__", "_fds", "_held", "_pid", "_plan", "error", "well")
 
     def __init__(self, fds: FdTable, plan: Plan | None, held: list[Description]) -> None:
         self._fds = fds
         self._plan = plan
         self._held = held
+        self._pid = real.getpid()
         self.well = True
         self.error: OSError | None = None
 
     def finish(self) -> bool:
         """Drain and release what it had open, then look at what it did: False where that failed, and was said.
 
-        Twice is once. Raises: OSError (the first one).
+        Twice is once. A forked child only lets go: to it, every program of its parent seems to have ended.
+        Raises: OSError (the first one).
         """
         held, self._held = self._held, []
         plan, self._plan = self._plan, None
+        if self._pid != real.getpid():
+            plan = None
         with contextlib.ExitStack() as stack:
             if plan is not None:
                 stack.callback(self._finish_plan, plan)
