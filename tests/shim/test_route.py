@@ -229,3 +229,58 @@ def test_out_of_a_mount_by_dots(mount: Callable[..., Mounted], tmp_path: Path) -
         os.stat(f"{mounted.point}/a.txt/../x")
     with pytest.raises(FileNotFoundError):
         os.stat(f"{mounted.point}/none/../../local")
+
+
+def test_a_mount_beside_a_linked_directory(mount: Callable[..., Mounted], tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    mount(f"{tmp_path}/real/vfs-bucket")
+    assert os.path.isdir(f"{tmp_path}/link/vfs-bucket")
+    assert os.stat(f"{tmp_path}/link/vfs-bucket/a.txt").st_size
+    with pytest.raises(FileNotFoundError):
+        os.stat(f"{tmp_path}/link/none/vfs-bucket")
+
+
+def test_a_link_to_a_mount_with_a_slash_behind_it(mounted: Mounted, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(POINT)
+    assert sorted(os.listdir(f"{tmp_path}/link/")) == sorted(os.listdir(POINT))
+
+
+def test_a_link_into_a_mount_is_found_above_what_is_missing(mounted: Mounted, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(POINT)
+    (tmp_path / "two").symlink_to(tmp_path / "link")
+    assert os.stat(f"{tmp_path}/two/a.txt").st_size
+    with pytest.raises(FileNotFoundError):
+        os.mkdir(f"{tmp_path}/none/two/link")
+    os.makedirs(f"{tmp_path}/two/new/deep")
+    assert os.path.isdir(f"{POINT}/new/deep")
+    assert sorted(os.listdir(tmp_path)) == ["link", "two"]
+
+
+def test_a_path_without_a_piece_is_foreign_for_mounts_that_share_none(mount: Callable[..., Mounted]) -> None:
+    router = mount("/vfs-one", "/xyz", "/vfs-one-more").context.router
+    assert set(router.pieces) == {"vfs-one", "xyz"}
+    assert router.is_foreign("/usr/lib")
+    assert not router.is_foreign("/xyz/a")
+    assert not router.is_foreign("a/../xyz")
+    router.enter("/xyz")
+    assert not router.is_foreign("a.txt")
+    router.enter(None)
+    assert router.is_foreign("a.txt")
+
+
+@pytest.mark.parametrize("depth", range(4))
+def test_what_a_missing_local_path_costs(
+    mounted: Mounted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, depth: int
+) -> None:
+    asked = []
+    access = real.access
+
+    def count(path: str, *args: int, **kwargs: bool) -> bool:
+        asked.append(path)
+        return access(path, *args, **kwargs)
+
+    monkeypatch.setattr(real, "access", count)
+    with pytest.raises(FileNotFoundError):
+        os.stat(f"{tmp_path}/{'none/' * depth}none")
+    assert len(asked) == 2 + depth

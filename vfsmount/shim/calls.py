@@ -53,14 +53,18 @@ def by_path(
                 if target is None:
                     raise
             return mounted(act, target, path, args, kwargs)
-        if type(path) is str and router.is_foreign(path) and kwargs.get("dir_fd") is None:
-            try:
-                return original(path, *args, **kwargs)
-            except OSError as error:
-                target = after(error, path, kwargs)
-                if target is None:
-                    raise
-            return mounted(act, target, path, args, kwargs)
+        if type(path) is str and (not kwargs or kwargs.get("dir_fd") is None):
+            for piece in router.pieces:  # as Router.is_foreign, whose call would cost as much as the tests
+                if piece in path:
+                    break
+            else:
+                try:
+                    return original(path, *args, **kwargs) if args or kwargs else original(path)
+                except OSError as error:
+                    target = after(error, path, kwargs)
+                    if target is None:
+                        raise
+                return mounted(act, target, path, args, kwargs)
         if path is MISSING:
             return original(*args, **kwargs)
         if isinstance(path, int):

@@ -73,7 +73,12 @@ def _open(context: ShimContext) -> _Function:
     no_follow = getattr(os, "O_NOFOLLOW", 0)
 
     def open(_: object, /, path: Any, flags: Any, mode: Any = 0o777, *, dir_fd: Any = None) -> int:
-        if type(path) is str and dir_fd is None and router.needle not in path and "/fd/" not in path:
+        if (
+            type(path) is str
+            and dir_fd is None
+            and "/fd/" not in path
+            and (router.needle not in path or router.is_foreign(path))
+        ):
             target = None
             local: Any = path
         else:

@@ -303,7 +303,12 @@ def replacements(context: ShimContext) -> Iterable[Replacement]:
         closefd: Any = True,
         opener: Any = None,
     ) -> IO[Any]:
-        if type(file) is str and router.needle not in file and "/fd/" not in file and opener is None:
+        if (
+            type(file) is str
+            and opener is None
+            and "/fd/" not in file
+            and (router.needle not in file or router.is_foreign(file))
+        ):
             target = None
         elif type(file) is int and file not in context.fds and opener is None:
             return original(file, mode, buffering, encoding, errors, newline, closefd, opener)

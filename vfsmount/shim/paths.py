@@ -200,7 +200,12 @@ def _access(context: ShimContext, original: Function, act: Function) -> Function
     call = by_path(context, found, act)
 
     def access(_: object, /, path: object = MISSING, *args: object, **kwargs: object) -> object:
-        if type(path) is str and not kwargs and router.needle not in path and original(path, *args):
+        if (
+            type(path) is str
+            and not kwargs
+            and (router.needle not in path or router.is_foreign(path))
+            and original(path, *args)
+        ):
             return True
         try:
             return call(None, path, *args, **kwargs)

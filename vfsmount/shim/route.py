@@ -42,9 +42,11 @@ class Router:
         "_fds",
         "_names",
         "_needle",
+        "_pieces",
         "_starts",
         "_table",
         "needle",
+        "pieces",
     )
 
     def __init__(self, table: MountTable, cwd: VirtualCwd, fds: FdTable) -> None:
@@ -65,24 +67,29 @@ class Router:
         self._ancestors = frozenset(key for point in points for key in _ancestor_keys(point))
         # Where nothing is mounted no path is ours, not even one that some left-over replacement is called with.
         self._needle = "" if self._careful else _shared_piece(self._names) if points else "\0"
-        self.needle: str = "" if self._cwd.path is not None else self._needle
+        self._pieces = ("",) if self._careful else _pieces(self._names) if points else ("\0",)
+        self._show()
+
+    def _show(self) -> None:
+        anything = self._cwd.path is not None
+        self.needle: str = "" if anything else self._needle
         """A path that does not contain this string is not ours."""
+        self.pieces: tuple[str, ...] = ("",) if anything else self._pieces
+        """A path relative to no descriptor that contains none of these is not ours: as the needle, for many mounts."""
 
     # -- the virtual cwd
 
     def enter(self, path: str | None) -> None:
         """Make the mounted directory ``path`` the current directory, or, with None, the kernel's own again."""
         self._cwd.path = path
-        self.needle = "" if path is not None else self._needle
+        self._show()
 
     # -- routing
 
     def is_foreign(self, path: str) -> bool:
-        """True where ``path``, relative to no descriptor, is not ours by its text: as the needle, for many mounts."""
-        if self._careful or self._cwd.path is not None:
-            return False
-        for name in self._names:
-            if name in path:
+        """True where ``path``, relative to no descriptor, is not ours by its text."""
+        for piece in self.pieces:
+            if piece in path:
                 return False
         return True
 
@@ -115,7 +122,7 @@ class Router:
     ) -> str | None:
         """After the real call failed: the path below a mount that local symbolic links lead to, or a synthetic parent.
 
-        Costs a path that plainly does not exist two ``access`` calls.
+        Costs a path that plainly does not exist two ``access`` calls, and one for each directory that is missing too.
         """
         if error.errno not in _RETRIED or real.in_passthrough():
             return None
@@ -128,12 +135,7 @@ class Router:
         plain = _normal(absolute)
         if plain in self._above and ".." not in absolute:
             return plain
-        if (
-            error.errno == errno.ENOENT
-            and "/.." not in absolute
-            and not real.access(absolute, 0, follow_symlinks=False)
-            and real.access(posixpath.dirname(plain), 0)
-        ):
+        if error.errno == errno.ENOENT and "/.." not in absolute and not self._may_lead_on(plain):
             return None
         resolved = self._walk(absolute, follow=follow)
         if self._table.covers(resolved):
@@ -229,7 +231,21 @@ class Router:
 
     def _named(self, text: str) -> bool:
         # Whoever walks into a mount from outside steps through the mount point's own name.
-        return any(name in text for name in self._names)
+        for name in self._names:
+            if name in text:
+                return True
+        return False
+
+    def _may_lead_on(self, plain: str) -> bool:
+        """False where the kernel's ENOENT for ``plain`` is proved to be the end: its first missing component is no link
+        either, and bears the name of no mount point, so that nothing leads from there into a mount.
+        """
+        if not self._careful and self._named(plain):
+            return True
+        child, above = plain, plain.rpartition("/")[0]
+        while above and not real.access(above, 0):
+            child, above = above, above.rpartition("/")[0]
+        return real.access(child, 0, follow_symlinks=False)
 
     def _leaves_a_mount(self, absolute: str) -> bool:
         """True where a ``..`` in ``absolute`` stands after something below a mount."""
@@ -374,6 +390,11 @@ def _shared_piece(names: tuple[str, ...]) -> str:
             if all(piece in name for name in names):
                 return piece
     return ""
+
+
+def _pieces(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The fewest of ``names`` that tell: one that contains another needs no test of its own."""
+    return tuple(name for name in names if not any(other in name for other in names if other != name))
 
 
 def _aliases(points: tuple[str, ...]) -> dict[str, str]:
