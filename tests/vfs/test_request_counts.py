@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.vfs.world import World
+import errno
+
+import pytest
+
+from tests.vfs.world import World, raises
+from vfsmount.errors import PermissionDenied
+from vfsmount.model import ObjectMeta
 from vfsmount.testing import CountingStore
 
 
@@ -46,4 +52,69 @@ def test_a_missing_name_is_remembered_for_its_own_time() -> None:
     world.clock.step(5.0)
     with world.store.expect(head=1, list_page=1):
         assert not world.exists("none")
+    world.close()
+
+
+def test_the_deepest_directory_above_a_missing_path_is_found_by_halves() -> None:
+    world = World(negative_ttl=0.0, metadata_ttl=0.0)
+    names = "a b c d e f g h i j k l m n o p".split()
+    for depth in range(1, len(names)):
+        world.put("/".join([*names[:depth], "key"]))
+        path = "/".join(names)
+        before = world.store.counts["head"], world.store.counts["list_page"]
+        with raises(errno.ENOENT):
+            world.stat(path)
+        heads, lists = world.store.counts["head"] - before[0], world.store.counts["list_page"] - before[1]
+        assert heads == lists
+        assert heads <= 2 + 4, depth  # itself, where it should be, and by halves among the fourteen above that
+    world.close()
+
+
+def test_making_many_directories_at_once_is_not_quadratic(world: World) -> None:
+    world.put("d/key")
+    before = sum(world.store.counts.values())
+    depth = 16
+    path = "d"
+    missing = []
+    for number in range(depth):  # as os.makedirs asks: from below, then from above
+        path += f"/{number}"
+        missing.append(path)
+    for one in reversed(missing):
+        assert not world.exists(one)
+    for one in missing:
+        world.mkdir(one)
+    assert sum(world.store.counts.values()) - before <= depth * 12  # asking one by one it would be over 300
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 5, 8, 14])
+def test_a_file_above_a_missing_path_is_found_wherever_it_is(depth: int) -> None:
+    world = World(negative_ttl=0.0, metadata_ttl=0.0)
+    names = "a b c d e f g h i j k l m n o p".split()
+    world.put("/".join(names[:depth]))
+    for length in range(depth + 1, len(names) + 1):
+        with raises(errno.ENOTDIR):
+            world.stat("/".join(names[:length]))
+    world.close()
+
+
+def test_what_may_not_be_looked_at_above_an_existing_directory_is_no_failure() -> None:
+    world = World(negative_ttl=0.0, metadata_ttl=0.0)
+    world.put("a/b/c/d/e/f/key")
+    denied = {"a", "a/b", "a/b/c"}
+    head = world.memory.head
+
+    def refuse(key: str) -> ObjectMeta:
+        if key in denied:
+            raise PermissionDenied("denied", operation="head", key=key)
+        return head(key)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.memory, "head", refuse)
+        with raises(errno.ENOENT):
+            world.stat("a/b/c/d/e/f/x/y")
+        with raises(errno.ENOENT):
+            world.stat("a/b/c/d/e/f/x/y/z")
+        world.memory.delete("a/b/c/d/e/f/key")
+        with raises(errno.EACCES):
+            world.stat("a/b/c/d/e/f/x/y")
     world.close()

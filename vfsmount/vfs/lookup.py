@@ -72,14 +72,7 @@ class Lookup:
             return self._appearance.directory(path, made or None)
         if self._local.is_being_written(path):
             return self._written_here(path, display)
-        asked = self._cache.epoch()
-        below = self._submit(lambda: self.has_keys_below(path))
-        try:
-            meta: ObjectMeta | None = self._head(path, display)
-        except OSError:  # not after Ctrl-C, which must not wait for the other request
-            self.outcome(below, display)
-            raise
-        is_directory = self.outcome(below, display)
+        meta, is_directory, asked = self._ask(path, display)
         return self.settle(path, display, meta, asked, is_directory=is_directory)
 
     def settle(self, path: str, display: str, meta: ObjectMeta | None, asked: int, *, is_directory: bool) -> Attr:
@@ -121,24 +114,68 @@ class Lookup:
         self._cache.fill(path, entries, epoch, since)
 
     def missing(self, path: str, display: str, asked: int | None = None) -> OSError:
-        """ENOTDIR where something above ``path`` is a file, else ENOENT; asks for what is above only where unknown."""
+        """ENOTDIR where something above ``path`` is a file, else ENOENT; asks for what is above only where unknown.
+
+        Two requests for the directory that ``path`` should be in. Where that is missing as well, the deepest ancestor
+        that exists is found by halves, since all above it exist too: two requests each time.
+        """
+        begun = self._cache.epoch()
+        unknown: list[str] = []
+        is_file = False
         for ancestor in ancestors_of(path):
             known, attr = self._cache.get(ancestor)
-            if (known and attr is not None and attr.is_dir) or self._local.directory(ancestor) is not None:
+            if self._local.directory(ancestor) is not None:
                 break
+            if known and not self._local.is_being_written(ancestor):
+                is_file = attr is not None and not attr.is_dir
+                break  # whoever found out that it is missing has looked at all above it
+            unknown.append(ancestor)
+        missing, found = -1, len(unknown)  # the nearest first
+        failure: OSError | None = None
+        middle = 0
+        while found - missing > 1:
             try:
-                if not self.attr(ancestor, display).is_dir:
-                    return os_error(errno.ENOTDIR, display)
-                break
+                there = self._look(unknown[middle], display)
             except OSError as error:
-                if error.errno == errno.ENOTDIR:
-                    return error
-                if error.errno != errno.ENOENT:
-                    raise
-                break  # the failed look-up of the ancestor has looked at all above it
+                failure, found = error, middle  # it matters only where nothing nearer exists
+            else:
+                if there is None:
+                    missing = middle
+                else:
+                    failure, found, is_file = None, middle, not there.is_dir
+            middle = (missing + found) // 2
+        if failure is not None:
+            try:
+                return failure
+            finally:
+                failure = None  # its traceback holds this frame
+        if is_file:
+            return os_error(errno.ENOTDIR, display)
+        for ancestor in unknown[:found]:
+            self._cache.put(ancestor, None, begun)
         if asked is not None:
             self._cache.put(path, None, asked)
         return os_error(errno.ENOENT, display)
+
+    def _look(self, path: str, display: str) -> Attr | None:
+        """What is at ``path``, None where nothing is; two requests. Raises EACCES, EIO."""
+        if self._local.is_being_written(path):
+            return self._written_here(path, display)
+        meta, is_directory, asked = self._ask(path, display)
+        if meta is None and not is_directory:
+            return None
+        return self.settle(path, display, meta, asked, is_directory=is_directory)
+
+    def _ask(self, path: str, display: str) -> tuple[ObjectMeta | None, bool, int]:
+        """The object's metadata, whether there is a directory, and the epoch before the two requests."""
+        asked = self._cache.epoch()
+        below = self._submit(lambda: self.has_keys_below(path))
+        try:
+            meta = self._head(path, display)
+        except OSError:  # not after Ctrl-C, which must not wait for the other request
+            self.outcome(below, display)
+            raise
+        return meta, self.outcome(below, display), asked
 
     def is_known_file(self, path: str) -> bool:
         """True where a recent answer says that ``path`` is a file, so that no directory hides it."""
