@@ -186,7 +186,8 @@ class FdTable:
             entries = [entry for entry in self._open if belongs is None or belongs(entry.path)]
         for entry in entries:
             owner = entry.owner() if entry.owner is not None else None
-            if entry.writable and entry.file.owner_pid == real.getpid():
+            inherited = entry.file.owner_pid != real.getpid()  # the parent commits it
+            if entry.writable and not inherited:
                 logger.warning("%s was still open for writing; it is committed as it stands", entry.path)
             try:
                 if owner is not None:
@@ -197,6 +198,8 @@ class FdTable:
                 entry.holders = 0
                 entry.close()
             except OSError as error:
+                if inherited and error.errno == errno.EBADF:
+                    continue  # what Python buffered before the fork is the parent's to write, too
                 logger.error("%s could not be committed: %s", entry.path, error)
                 failures.append(error)
             except ValueError as error:  # the file object was detached from its descriptor
