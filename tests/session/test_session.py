@@ -100,7 +100,7 @@ class TestActivation:
     def test_a_failing_installation_leaves_nothing(
         self, store: MemoryStore, point: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def fail(context: object) -> None:
+        def fail(context: object, then: object) -> None:
             raise RuntimeError("cannot patch")
 
         with monkeypatch.context() as patch:
