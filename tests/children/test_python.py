@@ -9,12 +9,15 @@ import stat
 import subprocess
 import sys
 import textwrap
+import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import vfsmount
+from tests.forks import in_child
 from tests.servers import Server
 from vfsmount import CloudBucketMount, Secret
 from vfsmount.session import Session, activate_stores
@@ -371,6 +374,32 @@ def test_a_forked_childs_handover_goes_with_the_session_too(disk: Path) -> None:
         assert _wait(child) == 0
         assert len(handovers()) == 1
     assert handovers() == []
+
+
+@pytest.mark.slow
+def test_a_forked_child_that_outlives_the_session_has_a_handover_until_it_ends(disk: Path) -> None:
+    forked, ended = os.pipe(), os.pipe()
+
+    def child() -> None:
+        os.write(forked[1], b".")
+        os.read(ended[0], 1)
+        assert handovers() == []
+        assert python(READ) == "alpha\n"
+        assert python(READ) == "alpha\n"
+        assert len(handovers()) == 1
+        weakref.finalize._exitfunc()  # type: ignore[attr-defined]  # as at the interpreter's end
+
+    with ThreadPoolExecutor(1) as other:
+        with vfsmount.activate({"/my-mount": f"file://{disk}"}):
+            assert python(READ) == "alpha\n"
+            assert len(handovers()) == 1
+            done = other.submit(in_child, child, timeout=100)
+            os.read(forked[0], 1)
+        os.write(ended[1], b".")
+        done.result(110)
+    assert list(Path(os.environ["TMPDIR"]).glob(".vfsmount-session-*")) == []
+    for number in (*forked, *ended):
+        os.close(number)
 
 
 @pytest.mark.slow

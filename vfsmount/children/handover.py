@@ -8,6 +8,7 @@ children find it through ``vfsmount.bootstrap``; other programs only hand the va
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import weakref
@@ -54,7 +55,8 @@ class Handover:
         self._files: dict[tuple[str, ...], tuple[str, float | None]] = {}
         # Known before a fork, so that a file that a forked child makes is found and removed by its parent.
         self._directory: Final = f"{scratch_directory()}/.vfsmount-session-{real.getpid()}-{os.urandom(8).hex()}"
-        self._remove = weakref.finalize(self, _remove, self._directory, real.getpid())
+        self._pid: Final = real.getpid()
+        self._remove = weakref.finalize(self, _remove, self._directory, self._pid)
         self._published = False
         self._served = False
 
@@ -129,19 +131,18 @@ class Handover:
         import time
 
         path, expires = self._files.get(described.key, (None, None))
-        if path is not None and (expires is None or time.time() < expires - _EARLY):
+        if path is not None and (expires is None or time.time() < expires - _EARLY) and not _is_gone(path):
             return path
         document, expires = described.document()
         refused = described.refused
         head = (_line(described.points), _line(refused), _line(_places()), " ".join(self._libraries))
         content = "\n".join((*head, json.dumps(document))).encode()
-        with contextlib.suppress(
-            FileExistsError
-        ):  # made by ourselves, or by a fork of ours: nobody else knows the name
-            real.mkdir(self._directory, 0o700)
         path = f"{self._directory}/{'+'.join(described.key)}"
+        if self._pid != real.getpid():  # a file of its own, which goes when this process ends
+            path = f"{path}+{real.getpid()}"
+            weakref.finalize(self, _remove_file, path, real.getpid())
         draft = f"{path}.{os.urandom(4).hex()}"
-        number = real.fd_open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        number = self._create(draft)
         try:
             view = memoryview(content)
             while view:
@@ -151,6 +152,15 @@ class Handover:
         real.replace(draft, path)
         self._files[described.key] = (path, expires)
         return path
+
+    def _create(self, draft: str) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        for _ in range(3):
+            with contextlib.suppress(FileExistsError):  # by ourselves, or a fork: nobody else knows the name
+                real.mkdir(self._directory, 0o700)
+            with contextlib.suppress(FileNotFoundError):  # a fork that ended removed it, empty
+                return real.fd_open(draft, flags, 0o600)
+        return real.fd_open(draft, flags, 0o600)
 
     def _publish(self, path: str, cwd: str | None) -> None:
         """Set the variables for what inherits them, without showing them in ``os.environ``."""
@@ -205,3 +215,20 @@ def _remove(directory: str, owner: int) -> None:
         import shutil
 
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _is_gone(path: str) -> bool:
+    """True where the process that made it has ended its session, and this one goes on."""
+    try:
+        real.lstat(path)
+    except OSError as error:
+        return error.errno == errno.ENOENT
+    return False
+
+
+def _remove_file(path: str, owner: int) -> None:
+    if owner == real.getpid():
+        with contextlib.suppress(OSError):
+            real.unlink(path)
+        with contextlib.suppress(OSError):  # others may use it
+            real.rmdir(path.rpartition("/")[0])
