@@ -69,3 +69,21 @@ def test_import_with_a_server_that_cannot_be_reached_says_so_and_does_not_hang()
         print("refused")
 """
     assert run(lines, "http://127.0.0.1:9", "bucket") == "refused\n"
+
+
+@pytest.mark.slow
+def test_the_first_read_loads_no_client_in_python(moto: Server, bucket: str) -> None:
+    program = PROGRAM.replace("max_attempts=1", "").partition("assert")[0] + (
+        'with vfsmount.activate({"/vfs-imports": mount}):\n'
+        '    print(open("/vfs-imports/code/plain_module.py").read().count("VALUE"))\n'
+        '    loaded = {"asyncio", "email", "fsspec", "botocore", "http.client", "ssl", "urllib.request", "wrapt"}\n'
+        "    print(sorted(loaded & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, moto.endpoint_url, bucket],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split("\n")[:2] == ["1", "[]"], done.stderr

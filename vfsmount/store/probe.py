@@ -7,10 +7,8 @@ One request where all is well; up to three more, and none that needs a permissio
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
-import ssl
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -21,6 +19,8 @@ from vfsmount.store.obstore_errors import WRONG_REGION, region_in
 from vfsmount.store.options import StoreOptions
 from vfsmount.store.protocol import Store
 from vfsmount.store.reach import reach
+
+# As in region.py: http.client (with the mail package) and ssl are imported where something is wrong.
 
 _PROXIES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "http_proxy", "HTTP_PROXY")
 
@@ -135,6 +135,8 @@ def _denied(error: StoreError, options: StoreOptions, prefix: str, where: str) -
 
 
 def _head_bucket(options: StoreOptions) -> int | None:
+    import http.client
+
     url = urlsplit(regions.endpoint(options) or "https://s3.amazonaws.com")
     try:
         connection = regions.connect(url.scheme, url.hostname or "", url.port, options)
@@ -175,6 +177,8 @@ def _handshake(route: Route, options: StoreOptions, where: str) -> None:
     _connect(route, options)
     if route.scheme != "https":
         return
+    import ssl
+
     connection = regions.connect("https", route.host, route.port, options)
     try:
         connection.connect()
