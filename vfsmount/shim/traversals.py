@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _GENERATORS: Final = ((os, "walk"), (os, "fwalk"), (glob, "iglob"))
 _METHODS: Final = ((pathlib.Path, "walk"), (pathlib.Path, "glob"), (pathlib.Path, "rglob"))
-_CALLS: Final = ((shutil, "rmtree"), (shutil, "copytree"), (shutil, "make_archive"))
+_CALLS: Final = ((shutil, "rmtree"), (shutil, "make_archive"))
 
 
 def replacements(context: ShimContext) -> Iterator[Replacement]:
@@ -37,6 +37,7 @@ def replacements(context: ShimContext) -> Iterator[Replacement]:
             yield Replacement(namespace, name, _step_by_step(original, reaches))
     for namespace, name in _CALLS:
         yield Replacement(namespace, name, announced(vars(namespace)[name], reaches))
+    yield Replacement(shutil, "copytree", _in_parallel(shutil.copytree, context.table, reaches))
 
 
 def announced(original: Function, reaches: Function) -> Function:
@@ -47,6 +48,20 @@ def announced(original: Function, reaches: Function) -> Function:
             return original(*args, **kwargs)
         with Traversal():
             return original(*args, **kwargs)
+
+    return _like(call, original)
+
+
+def _in_parallel(original: Function, table: MountTable, reaches: Function) -> Function:
+    """``announced``, with many files on their way at once."""
+
+    def call(*args: Any, **kwargs: Any) -> object:
+        if is_under_way() or not reaches(args, kwargs):
+            return original(*args, **kwargs)
+        from vfsmount.shim.copytree import copytree
+
+        with Traversal():
+            return copytree(table, original, args, kwargs)
 
     return _like(call, original)
 

@@ -30,10 +30,11 @@ class Submit(Protocol):
 
 
 class ThreadPool:
-    """Daemon threads named ``vfsmount-N``, started on demand and made anew in a forked child."""
+    """Daemon threads named ``NAME-N``, started on demand and made anew in a forked child."""
 
-    def __init__(self, threads: int = DEFAULT_THREADS) -> None:
+    def __init__(self, threads: int = DEFAULT_THREADS, name: str = "vfsmount") -> None:
         self._limit = threads
+        self._name = name
         self._lock = threading.Lock()
         self._start_over()
 
@@ -80,13 +81,14 @@ class ThreadPool:
         if self._idle > 0:
             self._idle -= 1
         elif len(self._threads) < self._limit:
-            name = f"vfsmount-{len(self._threads)}"
+            name = f"{self._name}-{len(self._threads)}"
             thread = threading.Thread(target=self._work, args=(self._queue,), name=name, daemon=True)
+            self._threads.append(thread)  # before it starts: Ctrl-C may come while it does
             try:
                 thread.start()
             except RuntimeError:
+                self._threads.remove(thread)
                 return bool(self._threads)
-            self._threads.append(thread)
         return True
 
     def _work(self, queue: SimpleQueue[Callable[[], None] | None]) -> None:
@@ -105,15 +107,14 @@ class ThreadPool:
             self._closed = True
             return
         with self._lock:
-            if self._closed:
-                return
-            self._closed = True
             threads = list(self._threads)
-            for _ in threads:
-                self._queue.put(None)
+            if not self._closed:
+                self._closed = True
+                for _ in threads:
+                    self._queue.put(None)
         deadline = time.monotonic() + timeout
         for thread in threads:
-            if thread is not threading.current_thread():
+            if thread.ident is not None and thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
 
 

@@ -151,6 +151,7 @@ class Uploader:
     def _drop_block(self) -> None:
         block, self._block, self._filled = self._block, None, 0
         if block is not None:
+            _let_go(block.out)
             self._budget.release(block.size)
 
     def commit(self) -> ObjectMeta:
@@ -204,13 +205,17 @@ class Uploader:
             self._collect(all_of_them=False)
 
     def _put(self) -> ObjectMeta:
-        return self._store.put(
-            self.key,
-            self._content(),
-            attributes=self._attributes,
-            if_match=self._condition.if_match,
-            if_none_match=self._condition.if_none_match,
-        )
+        content = self._content()
+        try:
+            return self._store.put(
+                self.key,
+                content,
+                attributes=self._attributes,
+                if_match=self._condition.if_match,
+                if_none_match=self._condition.if_none_match,
+            )
+        finally:
+            _let_go(content)
 
     def _send_part(self) -> None:
         if self._number > self._store.traits.max_parts:
@@ -270,6 +275,12 @@ class Uploader:
             for size in self._in_flight.values():
                 self._budget.release(size)
             self._drop_block()
+
+
+def _let_go(view: memoryview) -> None:
+    """The frames of an error must not lend memory any more: collected in a cycle, what lent it would complain."""
+    with contextlib.suppress(BufferError):  # a client that was interrupted still sends it
+        view.release()
 
 
 def _part(upload: Multipart, number: int, data: bytes | memoryview) -> Callable[[], None]:

@@ -23,6 +23,7 @@ from vfsmount.transfer.sequence import MOST_WIDTH, OpenSequence
 from vfsmount.transfer.window import FIRST_REQUEST
 from vfsmount.vfs.attrs import AttrCache
 from vfsmount.vfs.namespace import child_of, parent_of
+from vfsmount.vfs.traversal import is_one_of_several
 
 NAMES: Final = 200_000
 """Names of listed directories that are remembered at most; about 20 MB."""
@@ -105,7 +106,8 @@ class Ahead:
         """
         if not self._directories or self._pid != real.getpid() or real.import_locked():
             return None
-        self._fetch_next(path)
+        if not is_one_of_several():  # else the next ones are being opened
+            self._fetch_next(path)
         with self._lock:
             fetched = self._fetched.pop(path, None)
         if fetched is None:

@@ -65,6 +65,7 @@ class Filesystem:
         """``chunks``: keeps what was read, where the disk does not (``cache_dir``)."""
         self.options: Final = options
         self.store: Final = store
+        self.budget: Final = budget
         self._clock: Final = clock
         self._cache = AttrCache(options.metadata_ttl, options.negative_ttl, clock)
         self._local = LocalState()

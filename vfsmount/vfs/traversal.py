@@ -6,8 +6,9 @@ listings that the traversal itself asks for are fed from what was fetched ahead.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -15,6 +16,7 @@ T = TypeVar("T")
 
 class _Current(threading.local):
     traversal: Traversal | None = None
+    one_of_several: bool = False
 
 
 _current = _Current()
@@ -62,3 +64,19 @@ class PerTraversal(Generic[T]):
 def is_under_way() -> bool:
     """True where a traversal's own code is running in this thread."""
     return _current.traversal is not None
+
+
+@contextlib.contextmanager
+def one_of_several() -> Iterator[None]:
+    """This thread reads some files of a directory while others read the rest."""
+    before = _current.one_of_several
+    _current.one_of_several = True
+    try:
+        yield
+    finally:
+        _current.one_of_several = before
+
+
+def is_one_of_several() -> bool:
+    """True inside :func:`one_of_several`."""
+    return _current.one_of_several
