@@ -217,6 +217,7 @@ def test_uploads_overlap(mounted: FaultyStore, tmp_path: Path, arguments: Argume
         file = tmp_path / "many" / str(number % 5) / str(number)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"x")
+    shutil.copytree(tmp_path / "many" / "0", f"{POINT}/first", **arguments)  # while something is imported, none do
     mounted.before("put", together.wait, times=None)
     assert shutil.copytree(tmp_path / "many", f"{POINT}/many", **arguments) == f"{POINT}/many"
     assert not together.broken
@@ -224,6 +225,7 @@ def test_uploads_overlap(mounted: FaultyStore, tmp_path: Path, arguments: Argume
 
 
 def test_downloads_overlap(mounted: FaultyStore, tmp_path: Path) -> None:
+    shutil.copytree(f"{POINT}/from/z", tmp_path / "first")  # while something is imported, none do
     together = threading.Barrier(parallel.THREADS, timeout=20)
     mounted.before("get_range", together.wait, times=3 * parallel.THREADS)
     assert len(NAMES) >= 3 * parallel.THREADS
