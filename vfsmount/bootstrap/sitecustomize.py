@@ -86,6 +86,7 @@ class _Trap:
         if posix_subprocess is None:
             import _posixsubprocess as posix_subprocess
         self._replace((posix_subprocess,), "fork_exec", True)
+        self._reach_captured()
         sys.meta_path.insert(0, self)
         self.set = True
 
@@ -98,6 +99,21 @@ class _Trap:
         for capability in ("supports_fd", "supports_dir_fd", "supports_follow_symlinks", "supports_effective_ids"):
             if original in getattr(os, capability):
                 getattr(os, capability).add(stand_in)
+
+    def _reach_captured(self):
+        """Modules that .pth files loaded before this one have originals of their own: 3.10's pathlib in a class.
+
+        What is put there stays, and calls what stands under the name then.
+        """
+        stand_ins = {id(original): value for _, _, value, original in self._undo if value is not self._class}
+        patched = {id(namespace) for namespace, _, _, _ in self._undo}
+        for module in list(sys.modules.values()):
+            if type(module) is not type(os) or id(module) in patched:
+                continue
+            for holder in (module, vars(module).get("_NormalAccessor")):
+                for name, value in list(vars(holder).items()) if holder is not None else ():
+                    if id(value) in stand_ins:
+                        setattr(holder, name, stand_ins[id(value)])
 
     def _replace_class(self):
         original, trap = io.FileIO, self
