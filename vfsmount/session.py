@@ -408,8 +408,8 @@ def _remount() -> None:
         _process.shim = _patch(mounts)
     elif _process.shim is not None:
         if not mounts:
-            for undo in (_process.shim.installed.undo, _process.shim.hooks.undo, _process.shim.children.close):
-                undo()
+            _process.shim.installed.undo(then=_process.shim.hooks.undo)
+            _process.shim.children.close()
         _process.shim.show(mounts)
         if not mounts:
             _process.shim.context.fds.close_all()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from tests.session.starting import MOUNT
 from vfsmount.session import activate_stores
+from vfsmount.shim.patcher import Ledger
 from vfsmount.testing import MemoryStore
 
 
@@ -59,3 +61,29 @@ def test_regression_what_captured_a_replacement_meets_the_original_afterwards(tm
         assert file.read() == "local"
     assert captured["stat"](tmp_path / "local").st_size == 5
     assert captured["listdir"](tmp_path) == ["local"]
+
+
+def test_one_search_for_captured_references_each_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is most of what activation costs; the hooks of libraries that are loaded already share the shim's."""
+    import zipfile
+
+    from vfsmount.hooks import hook
+    from vfsmount.shim import aliases, install
+
+    searches = []
+
+    def counting(swaps: Iterable[tuple[object, object]], ledger: Ledger) -> int:
+        searches.append(list(swaps))
+        return aliases.rebind(searches[-1], ledger)
+
+    monkeypatch.setattr(install, "rebind", counting)
+    monkeypatch.setattr(hook, "rebind", counting)
+    original = zipfile.ZipFile.__init__
+    session = activate_stores({f"{tmp_path}/m": (MOUNT, MemoryStore())})
+    try:
+        assert len(searches) == 1
+        assert zipfile.ZipFile.__init__ is not original
+    finally:
+        session.close()
+    assert len(searches) == 2
+    assert zipfile.ZipFile.__init__ is original

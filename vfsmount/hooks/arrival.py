@@ -70,12 +70,12 @@ class Arrivals:
                 self._apply(module, name)
         return self._seam.take_fresh()
 
-    def undo(self) -> None:
-        """Take the finder out and put every library back."""
+    def undo(self) -> list[tuple[object, object]]:
+        """Take the finder out and put every library back, but for what captured ours: for the search of the shim."""
         self._active = False
         if self in sys.meta_path:
             sys.meta_path.remove(self)
-        self._seam.undo()
+        return self._seam.undo()
 
     def arrived(self, module: ModuleType, name: str) -> None:
         """Apply the hook of the module, which has just been executed."""

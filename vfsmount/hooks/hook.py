@@ -189,9 +189,8 @@ class Seam:
         self._pairs += fresh
         return fresh
 
-    def undo(self) -> None:
-        """Put back what is still ours, also where it was captured meanwhile."""
+    def undo(self) -> list[tuple[object, object]]:
+        """Put back what is still ours. What was captured meanwhile is left to who gets the pairs (original, ours)."""
         self._ledger.undo()
         pairs, self._pairs = self._pairs, []
-        if pairs:
-            rebind([(new, old) for old, new in pairs], Ledger())
+        return pairs

@@ -28,12 +28,19 @@ class Installation:
         self.left: list[str] = []
         """Names that :meth:`undo` found patched by somebody else, and left as they were."""
 
-    def undo(self) -> None:
-        """Restore what is still ours, also in modules that captured a replacement meanwhile. Twice is once."""
+    def undo(self, *, then: Callable[[], list[tuple[object, object]]] | None = None) -> None:
+        """Restore what is still ours, also in modules that captured a replacement meanwhile. Twice is once.
+
+        ``then`` is called when the names are restored, and restores more: as in :func:`install`.
+        """
         self.left += self._ledger.undo()
         pairs, self._pairs = self._pairs, []
-        if pairs:
-            rebind([(new, old) for old, new in pairs], Ledger())
+        try:
+            if then is not None:
+                pairs = [*pairs, *then()]
+        finally:
+            if pairs:
+                rebind([(new, old) for old, new in pairs], Ledger())
         for capability, function in self._added:
             capability.discard(function)
         self._added = []
