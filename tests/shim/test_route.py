@@ -55,7 +55,10 @@ SPELLINGS: list[tuple[object, str | None]] = [
 
 
 @pytest.mark.parametrize(("path", "expected"), SPELLINGS)
-def test_spellings(mounted: Mounted, path: object, expected: str | None) -> None:
+def test_spellings(
+    mounted: Mounted, path: object, expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert mounted.context.router.route(path) == expected
 
 
