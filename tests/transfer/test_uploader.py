@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
 import threading
 
 import pytest
 
 from vfsmount.errors import AlreadyExists, NotSupported, PreconditionFailed, StoreError, TooLarge, Unavailable
+from vfsmount.model import ObjectMeta
 from vfsmount.store.protocol import PutAttributes, StoreTraits
 from vfsmount.testing import CountingStore, FaultyStore, MemoryStore
 from vfsmount.transfer.budget import Budget
@@ -351,3 +353,28 @@ def test_a_commit_interrupted_by_ctrl_c_leaves_nothing(memory: MemoryStore, budg
     with pytest.raises(KeyboardInterrupt):
         upload.commit()
     nothing_left(memory, budget)
+
+
+def test_a_failed_upload_whose_memory_the_client_keeps_is_collected_in_silence(
+    budget: Budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a request that was interrupted. Python 3.12.1 crashed, and 3.13 reported a failing ``close``."""
+    kept: list[object] = []
+
+    class Keeping(MemoryStore):
+        def put(self, key: str, data: object, **_: object) -> ObjectMeta:  # type: ignore[override]
+            kept.append(memoryview(data))  # type: ignore[arg-type]
+            raise Unavailable("interrupted", operation="put", key=key)
+
+    said: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    upload = uploader(Keeping(traits=SMALL), budget)
+    upload.write(b"x" * 10)
+    with pytest.raises(Unavailable) as caught:
+        upload.commit()
+    cycle = [upload, *kept, caught.value]
+    cycle.append(cycle)
+    del upload, caught, cycle
+    kept.clear()
+    gc.collect()
+    assert said == []

@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-
-
-class _Lender(io.BytesIO):
-    """Says nothing when it is collected while something still has its memory, as a client that was interrupted may.
-
-    From Python 3.13 on the collector reports what a stream's ``close`` raises.
-    """
-
-    def close(self) -> None:
-        with contextlib.suppress(BufferError):
-            super().close()
 
 
 class Filled:
@@ -26,7 +14,7 @@ class Filled:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._stream = _Lender(bytes(size))
+        self._stream = io.BytesIO(bytes(size))
         self.out = self._stream.getbuffer()
         """Where to write."""
 

@@ -13,7 +13,6 @@ from vfsmount.errors import StoreError, TooLarge
 from vfsmount.model import ObjectMeta
 from vfsmount.store.protocol import CreateMultipart, Multipart, Put, PutAttributes, StoreTraits
 from vfsmount.transfer.budget import Budget
-from vfsmount.transfer.filled import Filled
 from vfsmount.transfer.pool import Submit
 
 log = logging.getLogger(__name__)
@@ -53,6 +52,20 @@ def part_size_at(number: int, base: int, traits: StoreTraits) -> int:
     return min(base << ((number - 1) // GROW_EVERY), traits.max_part_size)
 
 
+class _Block:
+    """Where a part is collected.
+
+    No BytesIO (see :mod:`.filled`): the frames of a failed request may keep it in a cycle while the client still has
+    its memory. Collecting that is reported by Python 3.13, and crashes 3.12.1.
+    """
+
+    __slots__ = ("out", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.out = memoryview(bytearray(size))
+
+
 class Uploader:
     """Collects bytes in order and publishes them on :meth:`commit`; used by one thread at a time.
 
@@ -82,7 +95,7 @@ class Uploader:
         self._submit = submit
         self._budget = budget
         self._condition = condition or Condition()
-        self._block: Filled | None = None
+        self._block: _Block | None = None
         self._filled = 0
         """Bytes in the block."""
         self._number = 1
@@ -111,7 +124,7 @@ class Uploader:
             written += count
         return written
 
-    def _block_for(self, wanted: int, part: int) -> Filled:
+    def _block_for(self, wanted: int, part: int) -> _Block:
         """A block with room for ``wanted`` bytes if that is not more than ``part``. The first one grows, because most
         files are small; where there was a part before, there will be another.
         """
@@ -129,7 +142,7 @@ class Uploader:
                 self._budget.reserve(size)
                 break
             self._collect(all_of_them=False, at_least_one=True)
-        larger = Filled(size)
+        larger = _Block(size)
         if block is not None:
             larger.out[: self._filled] = block.out[: self._filled]
             self._budget.release(block.size)
@@ -145,13 +158,11 @@ class Uploader:
         block, filled, self._block, self._filled = self._block, self._filled, None, 0
         if block is None:
             return b""
-        data = block.value()
-        return data if filled == block.size else memoryview(data)[:filled]
+        return block.out[:filled]
 
     def _drop_block(self) -> None:
         block, self._block, self._filled = self._block, None, 0
         if block is not None:
-            _let_go(block.out)
             self._budget.release(block.size)
 
     def commit(self) -> ObjectMeta:
@@ -205,17 +216,13 @@ class Uploader:
             self._collect(all_of_them=False)
 
     def _put(self) -> ObjectMeta:
-        content = self._content()
-        try:
-            return self._store.put(
-                self.key,
-                content,
-                attributes=self._attributes,
-                if_match=self._condition.if_match,
-                if_none_match=self._condition.if_none_match,
-            )
-        finally:
-            _let_go(content)
+        return self._store.put(
+            self.key,
+            self._content(),
+            attributes=self._attributes,
+            if_match=self._condition.if_match,
+            if_none_match=self._condition.if_none_match,
+        )
 
     def _send_part(self) -> None:
         if self._number > self._store.traits.max_parts:
@@ -275,12 +282,6 @@ class Uploader:
             for size in self._in_flight.values():
                 self._budget.release(size)
             self._drop_block()
-
-
-def _let_go(view: memoryview) -> None:
-    """The frames of an error must not lend memory any more: collected in a cycle, what lent it would complain."""
-    with contextlib.suppress(BufferError):  # a client that was interrupted still sends it
-        view.release()
 
 
 def _part(upload: Multipart, number: int, data: bytes | memoryview) -> Callable[[], None]:
