@@ -296,15 +296,12 @@ def test_pass_fds(served: Served) -> None:
     os.close(reader)
 
 
-def test_a_programs_text_is_no_path(served: Served) -> None:
-    os.chdir("/my-mount/dir")
-    try:
-        for text in ("print(1)", f"x = 1\n{'# long' * 100}\nprint(x)", "a=1\nprint(a)"):
-            done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60)
-            assert (done.stdout, done.returncode) == ("1\n", 0)
-        done = subprocess.run(["cat", "b c.txt"], capture_output=True, text=True, cwd="/my-mount/dir", timeout=60)
-        assert done.stdout == "beta\n"
-        done = subprocess.run(["echo", "b c.txt", "x=sub"], capture_output=True, text=True, cwd="/", timeout=60)
-        assert done.stdout == "b c.txt x=sub\n"
-    finally:
-        os.chdir("/")
+def test_a_programs_text_is_no_path(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/my-mount/dir")
+    for text in ("print(1)", f"x = 1\n{'# long' * 100}\nprint(x)", "a=1\nprint(a)"):
+        done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60)
+        assert (done.stdout, done.returncode) == ("1\n", 0)
+    done = subprocess.run(["cat", "b c.txt"], capture_output=True, text=True, cwd="/my-mount/dir", timeout=60)
+    assert done.stdout == "beta\n"
+    done = subprocess.run(["echo", "b c.txt", "x=sub"], capture_output=True, text=True, cwd="/", timeout=60)
+    assert done.stdout == "b c.txt x=sub\n"
