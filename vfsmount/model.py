@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat as _stat
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 BLOCK: Final = 512
@@ -45,9 +44,8 @@ class ListPage(NamedTuple):
     """Where the next page starts; None on the last page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attr:
-    """What ``stat`` tells of a file or directory."""
+class Attr(NamedTuple):
+    """What ``stat`` tells of a file or directory. A tuple, because a listing makes as many as there are names."""
 
     mode: int
     """Type and permission bits."""
@@ -67,24 +65,14 @@ class Attr:
         return _stat.S_ISDIR(self.mode)
 
     def stat_result(self) -> os.stat_result:
-        """The same as Python's ``os.stat_result``."""
-        seconds = self.mtime_ns / 1_000_000_000
-        whole = self.mtime_ns // 1_000_000_000
-        nlink = 2 if self.is_dir else 1
-        return os.stat_result(
-            (self.mode, self.ino, self.dev, nlink, self.uid, self.gid, self.size, whole, whole, whole),
-            {
-                "st_atime": seconds,
-                "st_mtime": seconds,
-                "st_ctime": seconds,
-                "st_atime_ns": self.mtime_ns,
-                "st_mtime_ns": self.mtime_ns,
-                "st_ctime_ns": self.mtime_ns,
-                "st_blksize": PREFERRED_IO,
-                "st_blocks": -(-self.size // BLOCK),
-                "st_rdev": 0,
-            },
-        )
+        """The same as Python's ``os.stat_result``, whose fields without a number follow the ten in a fixed order."""
+        mode, ino, dev, uid, gid, size, ns, _, _ = self
+        seconds = ns / 1_000_000_000
+        whole = ns // 1_000_000_000
+        nlink = 2 if _stat.S_ISDIR(mode) else 1
+        blocks = -(-size // BLOCK)
+        plain = mode, ino, dev, nlink, uid, gid, size, whole, whole, whole
+        return os.stat_result((*plain, seconds, seconds, seconds, ns, ns, ns, PREFERRED_IO, blocks, 0))
 
 
 class Entry(NamedTuple):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import stat as _stat
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import GenericAlias, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,12 +32,17 @@ class MountEntry:
     with no request.
     """
 
-    __slots__ = ("_read", "name", "path")
+    __slots__ = ("_attr", "name", "path")
 
-    def __init__(self, name: str | bytes, path: str | bytes, read: Callable[[], Attr]) -> None:
+    def __init__(self, name: str | bytes, path: str | bytes, attr: Attr | Callable[[], Attr]) -> None:
+        """``attr``: what the listing told, or who tells it when asked."""
         self.name = name
         self.path = path
-        self._read = read
+        self._attr = attr
+
+    def _read(self) -> Attr:
+        attr = self._attr
+        return attr() if callable(attr) else attr
 
     if not TYPE_CHECKING:
         # os.DirEntry can neither be made nor subclassed; this is what isinstance() asks next.
@@ -124,15 +129,11 @@ class ScandirIterator:
         self.close()
 
 
-def _names_and_attrs(table: MountTable, target: str) -> list[tuple[str, Callable[[], Attr]]]:
+def _names_and_attrs(table: MountTable, target: str) -> Iterable[tuple[str, Attr | Callable[[], Attr]]]:
     """The names in a covered or synthetic directory. Raises: ENOENT, ENOTDIR, EACCES."""
     if not table.covers(target):
         return [(name, _reader(table, _below(target, name))) for name in table.names_below(target)]
-    return [(entry.name, _holder(entry.attr)) for entry in table.scandir(target)]
-
-
-def _holder(attr: Attr) -> Callable[[], Attr]:
-    return lambda: attr
+    return table.scandir(target)
 
 
 def _reader(table: MountTable, path: str) -> Callable[[], Attr]:
@@ -185,7 +186,7 @@ def _scandir(context: ShimContext) -> Function:
         return ScandirIterator(_merged(table, actual, above, given), actual)
 
     def act(target: str, given: object) -> object:
-        return ScandirIterator(iter([_entry(name, given, read) for name, read in _names_and_attrs(table, target)]))
+        return ScandirIterator(_entries(_names_and_attrs(table, target), given))
 
     return _listing(context, local, act, original)
 
@@ -224,24 +225,24 @@ def _merged(table: MountTable, actual: Iterator[os.DirEntry[Any]], above: str, g
         if name in pending:
             del pending[name]
             if table.is_point(_below(above, name)):
-                yield _entry(name, given, _reader(table, _below(above, name)))
+                yield from _entries([(name, _reader(table, _below(above, name)))], given)
                 continue
         yield entry
-    for name in pending:
-        yield _entry(name, given, _reader(table, _below(above, name)))
+    yield from _entries([(name, _reader(table, _below(above, name))) for name in pending], given)
 
 
-def _entry(name: str, given: object, read: Callable[[], Attr]) -> MountEntry:
-    """An entry whose ``path`` starts with what ``scandir`` was given: ``.`` if nothing, only the name for a
+def _entries(found: Iterable[tuple[str, Attr | Callable[[], Attr]]], given: object) -> Iterator[MountEntry]:
+    """Entries whose ``path`` starts with what ``scandir`` was given: ``.`` if nothing, only the name for a
     descriptor.
     """
     if isinstance(given, int):
-        return MountEntry(name, name, read)
+        return (MountEntry(name, name, attr) for name, attr in found)
     start = "." if given is None else _fspath(given)
     if isinstance(start, bytes):
-        raw = real.fsencode(name)
-        return MountEntry(raw, start + raw if start.endswith(b"/") else start + b"/" + raw, read)
-    return MountEntry(name, _below(start, name), read)
+        above = start if start.endswith(b"/") else start + b"/"
+        return (MountEntry(raw := real.fsencode(name), above + raw, attr) for name, attr in found)
+    before = _below(start, "")
+    return (MountEntry(name, before + name, attr) for name, attr in found)
 
 
 def _fspath(given: object) -> str | bytes:

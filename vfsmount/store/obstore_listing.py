@@ -7,7 +7,7 @@ needs :mod:`.obstore_markers`. Tokens are the raw key or prefix that the page en
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -34,17 +34,21 @@ def mtime_ns(when: datetime) -> int:
 
 def metas(listed: Iterable[Any]) -> list[ObjectMeta]:
     """obstore's dictionaries as objects whose key is still the path obstore tells."""
-    found = [ObjectMeta(o["path"], o["size"], mtime_ns(o["last_modified"]), o["e_tag"]) for o in listed]
-    check_replaced(meta.key for meta in found)
+    found = [
+        ObjectMeta(o["path"], o["size"], round(o["last_modified"].timestamp() * 1_000_000) * 1000, o["e_tag"])
+        for o in listed
+    ]
+    check_replaced([meta[0] for meta in found])
     return found
 
 
-def check_replaced(paths: Iterable[str]) -> None:
+def check_replaced(paths: Sequence[str]) -> None:
     """Raises NotSupported for U+FFFD: obstore asks for no URL encoding, and a server whose XML cannot carry a control
     character may put that in its place (SeaweedFS does), so that the key would be another one."""
-    for path in paths:
-        if "\ufffd" in path:
-            raise NotSupported(f"a key that XML may have changed: {path!r}", operation="list")
+    if "\ufffd" in "".join(paths):
+        for path in paths:
+            if "\ufffd" in path:
+                raise NotSupported(f"a key that XML may have changed: {path!r}", operation="list")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +62,14 @@ class Lister:
     def directory(self, prefix: str, after: str) -> ListPage:
         """Everything directly below ``prefix`` that sorts behind ``after``: a request for each thousand entries."""
         found = self.client.api.list_with_delimiter(self.client.reader, list_prefix(prefix, bucket=self.bucket))
-        objects = []
+        objects, start = [], len(prefix)
         for meta in metas(found["objects"]):
-            if prefix and meta.key == prefix[:-1]:
+            key = meta[0]
+            if not key.startswith(prefix) or not key or key.find("/", start) >= 0:
+                if not prefix or key != prefix[:-1]:
+                    raise NotSupported(f"obstore listed {key!r} below {prefix!r}", operation="list", code=UNORDERED)
                 meta = meta._replace(key=prefix)
-            elif not meta.key.startswith(prefix) or not meta.key or "/" in meta.key[len(prefix) :]:
-                raise NotSupported(f"obstore listed {meta.key!r} below {prefix!r}", operation="list", code=UNORDERED)
-            if meta.key > after or not after:
+            if not after or meta[0] > after:
                 objects.append(meta)
         # At the root only the key prefix '/' comes back as ''. obstore sorts without the slash: 'a' before 'a-'.
         prefixes = sorted(path + "/" for path in found["common_prefixes"])

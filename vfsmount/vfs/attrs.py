@@ -6,18 +6,19 @@ import hashlib
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Mapping
+from itertools import islice
 from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
 from vfsmount.clock import Clock
 from vfsmount.model import Attr, ObjectMeta
-from vfsmount.vfs.namespace import ancestors_of, parent_of
+from vfsmount.vfs.namespace import ancestors_of, child_of, parent_of
 from vfsmount.vfs.options import FsOptions
 
 CACHE_ENTRIES: Final = 100_000
-"""Paths remembered at most; about 400 bytes each."""
+"""Paths remembered at most, and names of listed directories; about 400 bytes each."""
 
 
 def inode(device: int, path: str) -> int:
@@ -25,8 +26,14 @@ def inode(device: int, path: str) -> int:
 
     63 bits, because some callers keep it in a signed integer; never 0, which several tools take for "deleted".
     """
-    raw = hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=8, salt=device.to_bytes(8, "big")).digest()
-    return int.from_bytes(raw, "big") >> 1 or 1
+    hashed = _inodes(device)
+    hashed.update(path.encode("utf-8", "surrogatepass"))
+    return int.from_bytes(hashed.digest(), "big") >> 1 or 1
+
+
+def _inodes(device: int) -> hashlib.blake2b:
+    """Where the hash of a path begins; ``Appearance.files`` takes it from here as :func:`inode` does."""
+    return hashlib.blake2b(digest_size=8, salt=device.to_bytes(8, "big"))
 
 
 def device(bucket: str, key_prefix: str, point: str) -> int:
@@ -44,10 +51,26 @@ class Appearance:
         self._options = options
         self._mounted_at = mounted_at_ns
         self.device: Final = device(options.bucket, options.key_prefix, options.point)
+        self._inodes = _inodes(self.device)
 
     def file(self, path: str, meta: ObjectMeta) -> Attr:
         """Of a committed object."""
         return self.writing(path, meta.size, meta.mtime_ns, meta.etag, meta.storage_class)
+
+    def files(self, path: str, metas: Mapping[str, ObjectMeta]) -> dict[str, Attr]:
+        """As :meth:`file`, of many in the directory ``path``, by their names."""
+        options = self._options
+        mode, uid, gid, dev = stat.S_IFREG | options.file_mode, options.uid, options.gid, self.device
+        inodes = self._inodes.copy()
+        inodes.update(f"{path}/".encode("utf-8", "surrogatepass") if path else b"")
+        begun, number = inodes.copy, int.from_bytes
+        found = {}
+        for name, (_, size, mtime_ns, etag, storage_class) in metas.items():
+            hashed = begun()
+            hashed.update(name.encode("utf-8", "surrogatepass"))
+            ino = number(hashed.digest(), "big") >> 1 or 1
+            found[name] = Attr(mode, ino, dev, uid, gid, size, mtime_ns, etag, storage_class)
+        return found
 
     def writing(
         self, path: str, size: int, mtime_ns: int, etag: str | None = None, storage_class: str | None = None
@@ -87,6 +110,18 @@ class _Answer(NamedTuple):
     """Monotonic seconds."""
 
 
+class _Listed(NamedTuple):
+    """What a directory's listing told of the names in it."""
+
+    attrs: dict[str, Attr]
+    order: int
+    """Answers about one name from this epoch on are newer."""
+    until: float
+    """Monotonic seconds."""
+    size: int
+    """What it counts for among ``CACHE_ENTRIES``."""
+
+
 class _Directories(NamedTuple):
     names: frozenset[str]
     epoch: int
@@ -99,8 +134,10 @@ class AttrCache:
 
     def __init__(self, ttl: float, negative_ttl: float, clock: Clock) -> None:
         self._lock = threading.Lock()
-        # In the order of learning, because a listing puts in thousands: cachetools.TLRUCache takes 20 us for each.
         self._entries: OrderedDict[str, _Answer] = OrderedDict()
+        # Whole, because an answer for each name would take longer to make than the name's attr.
+        self._filled: OrderedDict[str, _Listed] = OrderedDict()
+        self._filled_size = 0
         self._epoch = 0
         self._listed: LRUCache[str, int] = LRUCache(CACHE_ENTRIES // 10)
         self._changed: LRUCache[str, int] = LRUCache(CACHE_ENTRIES // 10)
@@ -116,9 +153,15 @@ class AttrCache:
 
     def get(self, path: str) -> tuple[bool, Attr | None]:
         """Whether there is a fresh answer, and it; a fresh None says that nothing is there."""
+        parent, _, name = path.rpartition("/")
         with self._lock:
-            answer = self._entries.get(path)
-            if answer is None or answer.until <= self._now() or answer.epoch < self._listed.get(parent_of(path), 0):
+            answer, now = self._entries.get(path), self._now()
+            filled = self._filled.get(parent)
+            if filled is not None and filled.until > now and (answer is None or answer.epoch < filled.order):
+                attr = filled.attrs.get(name)
+                if attr is not None:
+                    return True, attr
+            if answer is None or answer.until <= now or answer.epoch < self._listed.get(parent, 0):
                 return False, None
             if answer.attr is None and any(answer.epoch < self._changed.get(one, 0) for one in ancestors_of(path)):
                 return False, None  # what is above may be a file now: ENOTDIR
@@ -130,23 +173,34 @@ class AttrCache:
             self._epoch += 1
             return self._epoch
 
-    def fill(self, path: str, entries: Iterable[tuple[str, Attr]], epoch: int, since: float | None = None) -> None:
+    def fill(self, path: str, attrs: dict[str, Attr], epoch: int, since: float | None = None) -> None:
         """The directory was listed: of the names in it, what was learnt before ``epoch`` holds no longer, and these
-        paths and attrs are remembered as by :meth:`put`.
+        are remembered as by :meth:`put`, of a very wide directory the first ones. ``attrs`` is the cache's from here.
         """
         with self._lock:
             self._listed[path] = max(epoch, self._listed.get(path, 0))
+            self._unfill(path)
             now = self._now()
             until = (now if since is None else since) + self._ttl
             if epoch < self._floor or until <= now:
                 return
-            known, changed, current = self._entries, self._changed, self._epoch
-            for below, attr in entries:
-                if epoch >= changed.get(below, 0):
-                    before = known.pop(below, None)
-                    learnt_later = since is not None and before is not None and before.epoch > epoch
-                    known[below] = before if learnt_later and before is not None else _Answer(attr, current, until)
-            self._limit()
+            if epoch < max(self._forgotten, self._changed_below.get(path, 0)):
+                changed = self._changed
+                attrs = {name: one for name, one in attrs.items() if epoch >= changed.get(child_of(path, name), 0)}
+            if len(attrs) > CACHE_ENTRIES:
+                attrs = dict(islice(attrs.items(), CACHE_ENTRIES))
+            self._epoch += 1
+            order = self._epoch if since is None else epoch + 1
+            size = len(attrs) + 1
+            self._filled[path] = _Listed(attrs, order, until, size)
+            self._filled_size += size
+            while self._filled_size > CACHE_ENTRIES and len(self._filled) > 1:
+                self._filled_size -= self._filled.popitem(last=False)[1].size
+
+    def _unfill(self, path: str) -> None:
+        filled = self._filled.pop(path, None)
+        if filled is not None:
+            self._filled_size -= filled.size
 
     def changed_since(self, path: str, epoch: int) -> bool:
         """True where something at or below the directory ``path`` was changed here, or forgotten, after ``epoch``."""
@@ -162,16 +216,13 @@ class AttrCache:
         with self._lock:
             if asked < self._floor or asked < self._changed.get(path, 0):
                 return
-            self._entries.pop(path, None)
+            self._forget(path)
             now = self._now()
             until = now + (self._negative_ttl if attr is None else self._ttl)
             if until > now:
                 self._entries[path] = _Answer(attr, self._epoch, until)
-                self._limit()
-
-    def _limit(self) -> None:
-        while len(self._entries) > CACHE_ENTRIES:
-            self._entries.popitem(last=False)
+                if len(self._entries) > CACHE_ENTRIES:
+                    self._entries.popitem(last=False)
 
     def put_childless(self, paths: frozenset[str]) -> None:
         """For as long as an answer is fresh, and until something is changed here: no key lies below these paths."""
@@ -209,7 +260,14 @@ class AttrCache:
                 self._forgotten = self._epoch
             for above in (path, *ancestors_of(path), ""):
                 self._changed_below[above] = self._epoch
-            self._entries.pop(path, None)
+            self._forget(path)
+
+    def _forget(self, path: str) -> None:
+        self._entries.pop(path, None)
+        parent, _, name = path.rpartition("/")
+        filled = self._filled.get(parent)
+        if filled is not None:
+            filled.attrs.pop(name, None)
 
     def drop_below(self, path: str) -> None:
         """Forget ``path`` and everything below it."""
@@ -218,8 +276,11 @@ class AttrCache:
             self._epoch += 1
             self._floor = self._epoch
             self._childless = frozenset()
-            for known in [known for known in self._entries if known == path or known.startswith(below)]:
+            for known in [known for known in self._entries if known.startswith(below)]:
                 self._entries.pop(known, None)
+            for known in [known for known in self._filled if known == path or known.startswith(below)]:
+                self._unfill(known)
+            self._forget(path)
 
     def renew_lock(self) -> None:
         """In a forked child: the lock may be held by a thread that is not here."""

@@ -11,6 +11,7 @@ import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final
 
 from vfsmount.errors import NotFound, StoreError, os_error
@@ -20,10 +21,12 @@ from vfsmount.vfs.attrs import Appearance, AttrCache
 from vfsmount.vfs.flat import FlatListing
 from vfsmount.vfs.local import LocalState
 from vfsmount.vfs.lookup import Lookup, failed
-from vfsmount.vfs.namespace import child_of, name_in, prefix_of
+from vfsmount.vfs.namespace import child_of, name_in, prefix_of, visible
 from vfsmount.vfs.traversal import PerTraversal
 
 log = logging.getLogger(__name__)
+
+_name: Final = itemgetter(0)
 
 
 class Listing:
@@ -73,11 +76,10 @@ class Listing:
         if not contents.found and path and self._local.directory(path) is None:
             if not self._lookup.attr(path, display, fresh=True).is_dir:
                 raise os_error(errno.ENOTDIR, display)
-        entries = {
-            name: self._appearance.file(child_of(path, name), meta)
-            for name, meta in files.items()
-            if name not in directories
-        }
+        hidden = directories.keys() & files.keys()
+        for name in hidden:
+            del files[name]
+        entries = self._appearance.files(path, files)
         for name, writer in writers.items():
             if name not in directories:
                 entries[name] = writer.stat()
@@ -85,16 +87,17 @@ class Listing:
             entries[name] = self._appearance.directory(child_of(path, name), made or None)
         for name in directories:
             entries[name] = self._appearance.directory(child_of(path, name))
-        if len(directories.keys() & files.keys()):
+        if hidden:
             self._warn(path, "a file is hidden by the directory of its name")
-        ordered = [Entry(name, entries[name]) for name in sorted(entries)]
-        start = f"{path}/" if path else ""
-        self._lookup.listed(path, [(start + name, attr) for name, attr in ordered if name not in writers], epoch, since)
+        ordered = list(map(Entry._make, sorted(entries.items(), key=_name)))
+        for name in writers:
+            entries.pop(name, None)  # what it looks like changes with every write
+        self._lookup.listed(path, entries, epoch, since)
         self._cache.put_directories(path, frozenset(directories) | frozenset(local_directories), epoch, since)
         if path and contents.found:
             self._lookup.remember(path, self._appearance.directory(path), epoch)
         if flat is not None:
-            flat.named([prefix_of(self._key_prefix, start + name) for name in directories])
+            flat.named([prefix_of(self._key_prefix, child_of(path, name)) for name in directories])
         return ordered
 
     def told(self, path: str) -> Attr | None:
@@ -132,20 +135,20 @@ class Listing:
     def _read(self, path: str, page: ListPage, contents: _Contents) -> None:
         prefix = prefix_of(self._key_prefix, path)
         contents.found = contents.found or bool(page.objects or page.prefixes)
+        files, start = contents.files, len(prefix)
         for meta in page.objects:
-            if meta.key == prefix:
-                continue  # the directory's own marker
-            name = name_in(prefix, meta.key)
-            if name is None or meta.key.endswith("/"):
+            key = meta[0]
+            name = key[start:]
+            if visible(name):
+                files[name] = meta
+            elif key != prefix:  # the directory's own marker
                 self._warn(path, "a key that no file name can express")
-            else:
-                contents.files[name] = meta
         for common in page.prefixes:
-            name = name_in(prefix, common)
-            if name is None:
+            found = name_in(prefix, common)
+            if found is None:
                 self._warn(path, "a key that no file name can express")
             else:
-                contents.directories[name] = None
+                contents.directories[found] = None
 
     def _warn(self, path: str, what: str) -> None:
         """Once a mount, because a bucket that has one such key usually has many."""

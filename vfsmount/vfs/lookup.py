@@ -12,7 +12,6 @@ keys"):
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Final, Protocol
 
@@ -109,9 +108,11 @@ class Lookup:
         """Taken before requests whose answers are to be remembered."""
         return self._cache.epoch()
 
-    def listed(self, path: str, entries: Iterable[tuple[str, Attr]], epoch: int, since: float | None = None) -> None:
-        """Remember what is in the directory ``path``, and that nothing else is, as it was at ``since`` (or now)."""
-        self._cache.fill(path, entries, epoch, since)
+    def listed(self, path: str, attrs: dict[str, Attr], epoch: int, since: float | None = None) -> None:
+        """Remember what is in the directory ``path``, by name, and that nothing else is, as it was at ``since`` (or
+        now). ``attrs`` is not the caller's any more.
+        """
+        self._cache.fill(path, attrs, epoch, since)
 
     def missing(self, path: str, display: str, asked: int | None = None) -> OSError:
         """ENOTDIR where something above ``path`` is a file, else ENOENT; asks for what is above only where unknown.

@@ -255,6 +255,4 @@ class Family:
 
 
 def _sized(attr: Attr, found: os.stat_result) -> Attr:
-    import dataclasses
-
-    return dataclasses.replace(attr, size=found.st_size, mtime_ns=found.st_mtime_ns)
+    return attr._replace(size=found.st_size, mtime_ns=found.st_mtime_ns)

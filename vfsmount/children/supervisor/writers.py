@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 import threading
@@ -139,9 +138,7 @@ class Writers:
         writer.done = True
         with contextlib.suppress(OSError):  # who has it open for reading still sees what it became
             found = real.lstat(writer.node.local)
-            writer.node.attr = dataclasses.replace(
-                writer.node.attr, size=found.st_size, mtime_ns=found.st_mtime_ns, etag=None
-            )
+            writer.node.attr = writer.node.attr._replace(size=found.st_size, mtime_ns=found.st_mtime_ns, etag=None)
         writer.node.writing = False
         with self._lock:
             self._open.pop(path, None)
