@@ -6,6 +6,7 @@ import asyncio
 import os
 import pty
 import subprocess
+import unittest.mock
 from collections.abc import Callable
 
 import pytest
@@ -131,3 +132,13 @@ def test_two_sessions_and_many_children_at_once(supervised: Served) -> None:
     children = [subprocess.Popen(["sh", "-c", f"cat /my-mount/a.txt > /my-mount/out{index}"]) for index in range(6)]
     assert [child.wait(60) for child in children] == [0] * 6
     assert [supervised.stored(f"out{index}") for index in range(6)] == [b"alpha\n"] * 6
+
+
+def test_regression_a_start_that_somebody_has_replaced_is_not_waited_for(supervised: Served) -> None:
+    with open("/my-mount/a.txt", "rb") as stdin, unittest.mock.patch.object(subprocess.Popen, "_execute_child"):
+        for argv in (["cat", "/my-mount/a.txt"], ["cat"]):
+            child = subprocess.Popen(argv, stdin=stdin)
+            assert child.pid is None
+            assert child.args == argv
+            child.returncode = 0
+    open("/my-mount/a.txt", "w").close()  # nothing reads it any more

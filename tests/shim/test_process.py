@@ -62,14 +62,6 @@ def test_posix_spawn() -> None:
     assert os.waitpid(pid, 0)[1] == 0
     pid = os.posix_spawn("/bin/true", ["true"], os.environ)
     assert os.waitpid(pid, 0)[1] == 0
-    with pytest.raises(OSError) as caught:
-        os.posix_spawn(
-            "/bin/true",
-            ["true"],
-            os.environ,
-            file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/my-mount/a.txt", os.O_RDONLY, 0)],
-        )
-    assert caught.value.errno == errno.ENOTSUP
 
 
 def test_exec_of_a_mounted_path_is_refused() -> None:

@@ -216,6 +216,15 @@ def _(at: Place) -> object:
     return code
 
 
+@way("child programs", "posix_spawn with POSIX_SPAWN_OPEN")
+def _(at: Place) -> object:
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, at("text.txt"), os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, at("out.txt"), os.O_WRONLY | os.O_CREAT, 0o644),
+    ]
+    return os.waitpid(os.posix_spawnp("cat", ["cat"], os.environ, file_actions=actions), 0)[1]
+
+
 @way("child programs", "asyncio subprocess")
 def _(at: Place) -> object:
     async def main() -> object:

@@ -221,17 +221,6 @@ def _(at: Place) -> None:
 
 
 @unreached(
-    "child programs",
-    "posix_spawn with POSIX_SPAWN_OPEN of a mounted path",
-    why="the kernel opens it in the child",
-    instead="ENOTSUP; open it and pass the descriptor",
-)
-def _(at: Place) -> None:
-    actions = [(os.POSIX_SPAWN_OPEN, 0, at("text.txt"), os.O_RDONLY, 0)]
-    assert _fails(os.posix_spawn, "/bin/cat", ["cat"], {}, file_actions=actions) == errno.ENOTSUP
-
-
-@unreached(
     "open to write",
     "O_TMPFILE",
     why="a bucket has no nameless objects; tempfile.TemporaryFile falls back to a name",

@@ -38,6 +38,10 @@ class PythonPlan:
     cwd: object
     env: Mapping[Any, Any] | None
 
+    def in_place(self) -> list[str]:
+        """``argv``: what it starts in is in its environment."""
+        return self.argv
+
     def started(self, pid: int) -> None:
         """Nothing is left to do."""
 
@@ -91,8 +95,8 @@ class Planner:
 
         Raises: OSError (ENOTSUP) where it does and cannot be served.
         """
-        if not self._concerns(command):
-            return None
+        if not self._concerns(command) or not texts(command):
+            return None  # no words, or one that is no text: the original's to judge
         python = self._python(command)
         refused = python is not None and self._is_refused(command)
         if python is not None and python.lost is None and not refused:
@@ -105,7 +109,7 @@ class Planner:
                 python.lost,
                 ", ".join(self._table.points),
             )
-        if self.mode == "staging" or not texts(command) or not self._can_supervise():
+        if self.mode == "staging" or not self._can_supervise():
             return self._staging.plan(command)
         assert self._supervisor is not None
         env = self.handover.none(command.env) if lost or self.mode == "always" else self.handover.served(command.env)

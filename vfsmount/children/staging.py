@@ -13,6 +13,7 @@ import os
 import posixpath
 import re
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -45,6 +46,18 @@ _FILTER: Final = (
 """Runs ``$2...`` with its standard output through ``sed $1``, keeping its exit code: the stage's root is taken out of
 what programs print, so that they print mounted paths."""
 
+_CHANGING: Final = """
+import os, sys
+program = sys.argv[2] or sys.argv[3]
+try:
+    os.chdir(sys.argv[1])
+    (os.execv if "/" in program else os.execvp)(program, sys.argv[3:])
+except OSError as error:
+    print(f"{program}: {error.strerror}", file=sys.stderr)
+    sys.exit(127)
+"""
+"""Becomes ``argv[2]`` (``argv[3]`` where that is empty) in the directory ``argv[1]``; ends with 127 where it cannot."""
+
 
 @dataclass(frozen=True, slots=True)
 class StagedPlan:
@@ -55,6 +68,12 @@ class StagedPlan:
     cwd: object
     env: Mapping[Any, Any] | None
     stage: Stage
+
+    def in_place(self) -> list[str]:
+        """``argv``, by way of a Python that changes the directory."""
+        if self.cwd is None:
+            return self.argv
+        return [sys.executable, "-I", "-S", "-c", _CHANGING, str(self.cwd), str(self.executable or ""), *self.argv]
 
     def started(self, pid: int) -> None:
         """Nothing is left to do."""

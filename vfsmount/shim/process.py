@@ -13,7 +13,6 @@ import errno
 import inspect
 import logging
 import os
-import signal
 import subprocess
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,7 +34,7 @@ _Function = Callable[..., Any]
 FAILED: Final = 1
 """Exit code in the stead of 0."""
 _ATTRIBUTE: Final = "_vfsmount_child"
-"""Where a Popen object keeps its :class:`_Child`."""
+"""Where a Popen object keeps its :class:`Child`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +61,9 @@ class Plan(Protocol):
     def cwd(self) -> object: ...
     @property
     def env(self) -> Mapping[Any, Any] | None: ...
+
+    def in_place(self) -> list[str]:
+        """``argv`` for a caller that cannot start it in ``cwd``: the program goes there by itself."""
 
     def started(self, pid: int) -> None:
         """It has been started as the process ``pid``. Raises: OSError where it could not be executed."""
@@ -93,7 +95,7 @@ class ChildPlanner(Protocol):
         """
 
 
-class _Child:
+class Child:
     """What has to be done when one program has ended."""
 
     __slots__ = ("__weakref__", "_fds", "_held", "_pid", "_plan", "error", "well")
@@ -148,13 +150,15 @@ class _Child:
 
 def replacements(context: ShimContext) -> Iterable[Replacement]:
     """``Popen``'s start and its two ways to see the end; the functions of ``os`` that start programs."""
-    running: dict[int, _Child] = {}
+    from vfsmount.shim.posix_spawn import posix_spawns  # which stands on this module
+
+    running: dict[int, Child] = {}
     for function in _popen(context, running):
         yield Replacement(subprocess.Popen, function.__name__, function)
     for function in (
         _system(context),
         *_spawns(context),
-        *_posix_spawns(context, running),
+        *posix_spawns(context, running),
         *_execs(context),
         *_waits(running),
     ):
@@ -162,12 +166,12 @@ def replacements(context: ShimContext) -> Iterable[Replacement]:
             yield Replacement(os, function.__name__, function)
 
 
-def _popen(context: ShimContext, running: dict[int, _Child]) -> Iterator[_Function]:
+def _popen(context: ShimContext, running: dict[int, Child]) -> Iterator[_Function]:
     cls = subprocess.Popen
     start, wait_, poll_ = cls.__init__, cls.wait, cls.poll
     names = list(inspect.signature(start).parameters)[2:]
     fds = context.fds
-    orphans: list[_Child] = []  # still running when their Popen was collected
+    orphans: list[Child] = []  # still running when their Popen was collected
 
     def __init__(self: Any, args: Any, *rest: Any, **options: Any) -> None:
         if isinstance(args, Iterator):
@@ -175,7 +179,7 @@ def _popen(context: ShimContext, running: dict[int, _Child]) -> Iterator[_Functi
         given = dict(zip(names, rest, strict=False), **options) if rest else options
         if given.get("shell") and isinstance(args, os.PathLike):
             start(self, args, *rest, **options)  # raises: a shell wants a line
-        plan = _planned(
+        plan = planned(
             context,
             Command(
                 args,
@@ -190,20 +194,25 @@ def _popen(context: ShimContext, running: dict[int, _Child]) -> Iterator[_Functi
         if plan is None and not entries:
             start(self, args, *rest, **options)
             return
-        child = _Child(fds, plan, list(_lend(fds, entries)))
+        child = started(fds, plan, entries)
         try:
             if plan is None:
-                start(self, args, *rest, **options)
+                with _once(given):
+                    start(self, args, *rest, **options)
             else:
                 changed = {"executable": plan.executable, "cwd": plan.cwd, "env": plan.env, "shell": False}
                 given = {**given, **changed}
                 with _once(given):
                     start(self, plan.argv, **given)
                 self.args = args
-                _await_start(self, plan, wait_)
+                if self.pid is not None:
+                    _await_start(self, plan, wait_)
         except BaseException:
             child.discard()
             raise
+        if self.pid is None:  # somebody has replaced the method that starts it
+            child.discard()
+            return
         setattr(self, _ATTRIBUTE, child)
         running[self.pid] = child
         weakref.finalize(self, _collected, child, self.pid, orphans).atexit = False
@@ -232,11 +241,11 @@ def _await_start(popen: Any, plan: Plan, wait_: _Function) -> None:
 
 
 def _once(given: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:
-    """Keeps the ``posix_spawn`` that Popen may end in (never with a ``preexec_fn``) from planning again."""
+    """Keeps the ``posix_spawn`` that Popen may end in (never with a ``preexec_fn``) from doing all this again."""
     return real.passthrough() if given.get("preexec_fn") is None else contextlib.nullcontext()
 
 
-def _collected(child: _Child, pid: int, orphans: list[_Child]) -> None:
+def _collected(child: Child, pid: int, orphans: list[Child]) -> None:
     """The Popen object is gone; asyncio, for one, never calls its ``wait``."""
     if _is_alive(pid):
         orphans.append(child)
@@ -264,14 +273,14 @@ def _finish(popen: Any, code: int) -> int:
     return code
 
 
-def _waits(running: dict[int, _Child]) -> Iterator[_Function]:
+def _waits(running: dict[int, Child]) -> Iterator[_Function]:
     """The functions that tell by its number that a program has ended: what it wrote is uploaded by then."""
     for name in ("wait", "wait3", "wait4", "waitpid"):
         if hasattr(os, name):
             yield _wait(name, running)
 
 
-def _wait(name: str, running: dict[int, _Child]) -> _Function:
+def _wait(name: str, running: dict[int, Child]) -> _Function:
     original = getattr(os, name)
 
     def wait(_: object, /, *arguments: Any, **named: Any) -> Any:
@@ -295,7 +304,7 @@ def ended(popen: Any) -> None:
         child.finish_logged()
 
 
-def _planned(context: ShimContext, command: Command) -> Plan | None:
+def planned(context: ShimContext, command: Command) -> Plan | None:
     return None if context.children is None else context.children.plan(command)
 
 
@@ -307,12 +316,23 @@ def _ours(fds: FdTable, given: Mapping[str, Any]) -> list[Description]:
     return [entry for entry in found if entry is not None]
 
 
-def _lend(fds: FdTable, entries: Iterable[Description]) -> Iterator[Description]:
-    for entry in entries:
-        entry.escape()
-        entry.shared = True
-        fds.hold(entry)
-        yield entry
+def started(fds: FdTable, plan: Plan | None, entries: Iterable[Description]) -> Child:
+    """A program that is about to be started by ``plan`` and gets our open files ``entries``.
+
+    Raises: OSError where the content of one cannot be fetched; nothing is left to do then.
+    """
+    held: list[Description] = []
+    child = Child(fds, plan, held)
+    try:
+        for entry in entries:
+            entry.escape()
+            entry.shared = True
+            fds.hold(entry)
+            held.append(entry)
+    except BaseException:
+        child.discard()
+        raise
+    return child
 
 
 def _system(context: ShimContext) -> _Function:
@@ -322,7 +342,7 @@ def _system(context: ShimContext) -> _Function:
         if isinstance(command, (str, bytes)) and _concerned(context, Command(command, shell=True)):
             code = subprocess.call(command, shell=True)
             return code << 8 if code >= 0 else -code  # a wait status, as system(3) gives it
-        _environment(context, None)
+        environment_for(context, None)
         return int(original(command))
 
     return system
@@ -332,7 +352,7 @@ def _concerned(context: ShimContext, command: Command) -> bool:
     return context.children is not None and context.children.concerns(command)
 
 
-def _environment(context: ShimContext, env: Any) -> Any:
+def environment_for(context: ShimContext, env: Any) -> Any:
     """``env`` as a child is to have it; what is no mapping is the original's to judge."""
     if context.children is None or not (env is None or isinstance(env, Mapping)):
         return env
@@ -365,59 +385,6 @@ def _spawn(context: ShimContext, name: str) -> _Function:
     return spawn
 
 
-def _posix_spawns(context: ShimContext, running: dict[int, _Child]) -> Iterator[_Function]:
-    for name in ("posix_spawn", "posix_spawnp"):
-        if hasattr(os, name):
-            yield _posix_spawn(context, name, running)
-
-
-def _posix_spawn(context: ShimContext, name: str, running: dict[int, _Child]) -> _Function:
-    original = getattr(os, name)
-    waitpid = os.waitpid
-
-    def spawn(_: object, path: Any, argv: Any, env: Any, /, **options: Any) -> int:
-        if isinstance(options.get("file_actions"), Iterator):
-            options["file_actions"] = list(options["file_actions"])  # it is looked at twice
-        for action in _sequence(options.get("file_actions")):
-            if not isinstance(action, tuple) or len(action) < 3:
-                continue  # a wrong one is the original's to judge
-            if action[0] == os.POSIX_SPAWN_OPEN and context.router.route(action[2]) is not None:
-                raise os_error(errno.ENOTSUP, action[2], hint="open it and pass the descriptor")
-            entry = context.fds.get(action[1])
-            if entry is not None and action[0] == os.POSIX_SPAWN_DUP2:
-                entry.escape()
-        if isinstance(argv, (tuple, list)) and argv:
-            plan = _planned(context, Command([path, *argv[1:]], env=env, restore_signals=False))
-            if plan is not None:
-                if plan.cwd is not None:
-                    plan.discard()
-                    raise os_error(
-                        errno.ENOTSUP, None, hint="posix_spawn cannot start in a mounted directory; use subprocess"
-                    )
-                child = _Child(context.fds, plan, [])
-                try:
-                    pid = int(original(plan.argv[0], list(plan.argv), _environment(context, plan.env), **options))
-                    try:
-                        plan.started(pid)
-                    except BaseException:
-                        os.kill(pid, signal.SIGKILL)
-                        waitpid(pid, 0)
-                        raise
-                except BaseException:
-                    child.discard()
-                    raise
-                running[pid] = child
-                return pid
-        return int(original(path, argv, _environment(context, env), **options))
-
-    spawn.__name__ = name
-    return spawn
-
-
-def _sequence(value: object) -> Iterable[object]:
-    return value if isinstance(value, Iterable) else ()
-
-
 def _execs(context: ShimContext) -> Iterator[_Function]:
     for name in ("execv", "execve"):
         yield _exec(context, name)
@@ -433,9 +400,9 @@ def _exec(context: ShimContext, name: str) -> _Function:
             if context.children.concerns(Command([path, *argv[1:]], env=env[0] if env else None)):
                 hint = "a mounted path cannot be given to exec; use subprocess and exit with its code"
                 raise os_error(errno.ENOTSUP, os.fspath(path) if not isinstance(path, int) else None, hint=hint)
-        given = [_environment(context, env[0])] if len(env) == 1 else env
+        given = [environment_for(context, env[0])] if len(env) == 1 else env
         if not env:
-            _environment(context, None)
+            environment_for(context, None)
         return original(path, argv, *given)
 
     execute.__name__ = name

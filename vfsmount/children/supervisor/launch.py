@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import errno
+import functools
 import os
 import select
 import socket
@@ -41,10 +42,14 @@ class Rendezvous:
         finally:
             real.fd_close(here)
 
-    def command(self, program: str, argv: Sequence[str], *, restore_signals: bool) -> list[str]:
-        """What to run; an empty ``program`` makes the launcher try one call and end."""
+    def command(
+        self, program: str, argv: Sequence[str], *, restore_signals: bool, directory: str | None = None
+    ) -> list[str]:
+        """What to run; an empty ``program`` makes the launcher try one call and end. ``directory``: it is to go there
+        first.
+        """
         signals = f"{_SIGPIPE},{_SIGXFSZ}" if restore_signals else ""
-        return [sys.executable, "-I", "-S", LAUNCHER, self._base, signals, program, *argv]
+        return [sys.executable, "-I", "-S", LAUNCHER, self._base, signals, directory or "", program, *argv]
 
     def meet(self, pid: int, start: Callable[[int, bool], None]) -> None:
         """The launcher runs as ``pid``: ``start`` gets the listener, and whether calls
@@ -112,7 +117,14 @@ class Launch:
         self.env: Final = env
         self._name = name
         self._rendezvous = Rendezvous(family.skeleton.base, bpf.program(family.architecture, family.lazy))
-        self.argv: Final = self._rendezvous.command(program, argv, restore_signals=restore_signals)
+        self._command: Final = functools.partial(
+            self._rendezvous.command, program, argv, restore_signals=restore_signals
+        )
+        self.argv: Final = self._command()
+
+    def in_place(self) -> list[str]:
+        """The launcher goes to ``cwd``."""
+        return self._command(directory=None if self.cwd is None else os.fsdecode(self.cwd))  # type: ignore[arg-type]
 
     def started(self, pid: int) -> None:
         """It runs as ``pid``, or is about to. Raises: OSError where the program could not be executed."""

@@ -1,8 +1,8 @@
 """Run as a program of its own in the child: installs the filter, hands the listener over, becomes the program.
 
-``python -I -S launcher.py DIRECTORY SIGNALS PROGRAM ARGV0 ARG...``; DIRECTORY holds the filter's instructions and the
-socket that the supervisor listens on. SIGNALS are those that Python ignores and the program is not to. Imports nothing
-of vfsmount: all that it loads is paid for by every child.
+``python -I -S launcher.py DIRECTORY SIGNALS CWD PROGRAM ARGV0 ARG...``; DIRECTORY holds the filter's instructions and
+the socket that the supervisor listens on. SIGNALS are those that Python ignores and the program is not to. CWD, if not
+empty, is where to go first. Imports nothing of vfsmount: all that it loads is paid for by every child.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _environment() -> dict[bytes, bytes]:
 
 def main() -> None:
     """Exits 127 where the program cannot be started; the supervisor is told why."""
-    directory, signals, program, *argv = sys.argv[1:]
+    directory, signals, cwd, program, *argv = sys.argv[1:]
     environment = _environment()
     with open(directory + "/filter", "rb") as file:
         instructions = file.read()
@@ -66,6 +66,8 @@ def main() -> None:
     for name in filter(None, signals.split(",")):
         _signal.signal(int(name), _signal.SIG_DFL)
     try:
+        if cwd:
+            os.chdir(cwd)
         listener, letter = _install(instructions)
         link.sendmsg(
             [letter], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, listener.to_bytes(4, sys.byteorder))], _HANDOVER
