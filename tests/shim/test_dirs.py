@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.shim.conftest import SEED, Mounted
-from vfsmount import real
+from vfsmount import CloudBucketMount, real
+from vfsmount.session import activate_stores
+from vfsmount.testing import CountingStore, MemoryStore
 
 
 def test_listdir(mounted: Mounted) -> None:
@@ -227,3 +229,42 @@ def test_an_unclosed_scandir_is_told_as_ever(mounted: Mounted, tmp_path: Path) -
             next(entries)
         del entries
         list(os.scandir(path))
+
+
+def test_regression_an_entry_s_stat_shows_what_was_changed_here_since_the_listing() -> None:
+    store = CountingStore(MemoryStore())
+    for name in ("changed", "dir/below", "kept", "removed"):
+        store.put(name, b"as listed")
+    with activate_stores({"/vfs-listed": (CloudBucketMount("bucket"), store)}):
+        for given in ("/vfs-listed", b"/vfs-listed"):
+            Path("/vfs-listed/changed").write_bytes(b"as listed")
+            Path("/vfs-listed/removed").write_bytes(b"as listed")
+            changed, directory, kept, removed = os.scandir(given)
+            Path("/vfs-listed/changed").write_bytes(b"longer than it was listed")
+            os.unlink("/vfs-listed/removed")
+            with store.expect():  # what is not asked for costs nothing, nor does what was not changed
+                assert kept.stat().st_size == 9
+                assert removed.is_file()
+                assert removed.inode() != 0
+                assert directory.is_dir()
+                assert directory.stat() == directory.stat()
+            assert changed.stat().st_size == 25
+            for _ in range(2):
+                with pytest.raises(FileNotFoundError) as caught:
+                    removed.stat()
+                assert caught.value.filename == removed.path
+            os.unlink("/vfs-listed/changed")
+            assert changed.stat().st_size == 25  # which is cached per entry
+
+
+def test_stat_of_entries_asks_nothing_in_a_loop_that_changes_other_files() -> None:
+    store = CountingStore(MemoryStore())
+    for number in range(5):
+        store.put(f"in/{number}", b"x" * number)
+    mount = CloudBucketMount("bucket", metadata_ttl="minimal")
+    with activate_stores({"/vfs-listed": (mount, store)}):
+        entries = list(os.scandir("/vfs-listed/in"))
+        for number, entry in enumerate(entries):
+            Path(f"/vfs-listed/out{number}").write_bytes(b"")
+            with store.expect():
+                assert entry.stat().st_size == number

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vfsmount import real
 from vfsmount.shim.calls import Function, by_path
 from vfsmount.shim.context import Replacement, ShimContext
+from vfsmount.shim.route import follow_up
 
 if TYPE_CHECKING:
     from vfsmount.model import Attr
@@ -29,16 +30,23 @@ def replacements(context: ShimContext) -> Iterator[Replacement]:
 
 class MountEntry:
     """What ``os.scandir`` yields for a name on a mount: looks like ``os.DirEntry``, and answers from the listing,
-    with no request.
+    with no request; but ``stat`` of what was changed here since then asks once.
     """
 
-    __slots__ = ("_attr", "name", "path")
+    __slots__ = ("_attr", "_listed", "name", "path")
 
-    def __init__(self, name: str | bytes, path: str | bytes, attr: Attr | Callable[[], Attr]) -> None:
+    def __init__(
+        self,
+        name: str | bytes,
+        path: str | bytes,
+        attr: Attr | Callable[[], Attr],
+        listed: _Listed | None = None,
+    ) -> None:
         """``attr``: what the listing told, or who tells it when asked."""
         self.name = name
         self.path = path
         self._attr = attr
+        self._listed = listed
 
     def _read(self) -> Attr:
         attr = self._attr
@@ -72,7 +80,20 @@ class MountEntry:
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         """Return stat_result object for the entry; cached per entry."""
+        listed = self._listed
+        if listed is not None:
+            if listed.changed:
+                self._look_again(listed)
+            self._listed = None
         return self._read().stat_result()
+
+    def _look_again(self, listed: _Listed) -> None:
+        try:
+            now = listed.now(real.fsdecode(self.name))
+        except OSError as error:
+            raise follow_up(error, self.path) from error.__cause__
+        if now is not None:
+            self._attr = now
 
     def __fspath__(self) -> str | bytes:
         return self.path
@@ -127,6 +148,41 @@ class ScandirIterator:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Listed:
+    """When a directory was listed."""
+
+    __slots__ = ("_before", "_fs", "_inner", "_seen", "_table", "_target")
+
+    def __init__(self, table: MountTable, target: str) -> None:
+        """To be made before the directory is listed."""
+        self._table = table
+        self._target = target
+        found = table.find(target)
+        assert found is not None
+        self._fs, self._inner = found[0].fs, found[1]
+        self._before = self._seen = self._fs.moment
+
+    @property
+    def changed(self) -> bool:
+        """Whether something in it, or below, was changed here since then."""
+        moment = self._fs.moment
+        if moment == self._seen:
+            return False
+        if self._fs.changed_since(self._inner, self._before):
+            return True
+        self._seen = moment
+        return False
+
+    def now(self, name: str) -> Attr | None:
+        """What ``name`` looks like if it was changed here since then, else None. Costs what stat costs.
+
+        Raises: ENOENT where it was removed.
+        """
+        if not self._fs.changed_since(_below(self._inner, name) if self._inner else name, self._before):
+            return None
+        return self._table.stat(_below(self._target, name))
 
 
 def _names_and_attrs(table: MountTable, target: str) -> Iterable[tuple[str, Attr | Callable[[], Attr]]]:
@@ -186,7 +242,8 @@ def _scandir(context: ShimContext) -> Function:
         return ScandirIterator(_merged(table, actual, above, given), actual)
 
     def act(target: str, given: object) -> object:
-        return ScandirIterator(_entries(_names_and_attrs(table, target), given))
+        listed = _Listed(table, target) if table.covers(target) else None
+        return ScandirIterator(_entries(_names_and_attrs(table, target), given, listed))
 
     return _listing(context, local, act, original)
 
@@ -231,18 +288,20 @@ def _merged(table: MountTable, actual: Iterator[os.DirEntry[Any]], above: str, g
     yield from _entries([(name, _reader(table, _below(above, name))) for name in pending], given)
 
 
-def _entries(found: Iterable[tuple[str, Attr | Callable[[], Attr]]], given: object) -> Iterator[MountEntry]:
+def _entries(
+    found: Iterable[tuple[str, Attr | Callable[[], Attr]]], given: object, listed: _Listed | None = None
+) -> Iterator[MountEntry]:
     """Entries whose ``path`` starts with what ``scandir`` was given: ``.`` if nothing, only the name for a
     descriptor.
     """
     if isinstance(given, int):
-        return (MountEntry(name, name, attr) for name, attr in found)
+        return (MountEntry(name, name, attr, listed) for name, attr in found)
     start = "." if given is None else _fspath(given)
     if isinstance(start, bytes):
         above = start if start.endswith(b"/") else start + b"/"
-        return (MountEntry(raw := real.fsencode(name), above + raw, attr) for name, attr in found)
+        return (MountEntry(raw := real.fsencode(name), above + raw, attr, listed) for name, attr in found)
     before = _below(start, "")
-    return (MountEntry(name, before + name, attr) for name, attr in found)
+    return (MountEntry(name, before + name, attr, listed) for name, attr in found)
 
 
 def _fspath(given: object) -> str | bytes:

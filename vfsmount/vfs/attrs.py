@@ -173,6 +173,11 @@ class AttrCache:
             self._epoch += 1
             return self._epoch
 
+    @property
+    def latest(self) -> int:
+        """The last such point; nothing was changed here, or forgotten, while it stays the same."""
+        return self._epoch
+
     def fill(self, path: str, attrs: dict[str, Attr], epoch: int, since: float | None = None) -> None:
         """The directory was listed: of the names in it, what was learnt before ``epoch`` holds no longer, and these
         are remembered as by :meth:`put`, of a very wide directory the first ones. ``attrs`` is the cache's from here.

@@ -132,6 +132,15 @@ class Filesystem:
         self._opener.beginnings.listed(path, found)
         return found
 
+    @property
+    def moment(self) -> int:
+        """For :meth:`changed_since`; the same as long as nothing is changed here, or asked for."""
+        return self._cache.latest
+
+    def changed_since(self, path: str, moment: int) -> bool:
+        """Whether something at or below ``path`` was changed here, or forgotten, after ``moment``. No request."""
+        return self._cache.changed_since(path, moment)
+
     def open(self, path: str, flags: int, display: str) -> OpenFile:
         """See :class:`~vfsmount.vfs.opening.Opener`. A traversal opens directories that it was told of for nothing."""
         if is_under_way() and not flags & ~_TRAVERSING and (told := self._listing.told(path)) is not None:
