@@ -222,3 +222,42 @@ def _self_signed() -> tuple[bytes, bytes]:
     return made.public_bytes(serialization.Encoding.PEM), key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+
+
+@pytest.mark.parametrize("given", ["sock", b"sock"])
+def test_regression_a_socket_is_not_bound_on_the_disk_for_want_of_one_on_the_mount(
+    point: str, read_only: str, given: str | bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the kernel's directory from now on
+    os.chdir(point)
+    Path("file").write_bytes(b"")
+    with socket.socket(socket.AF_UNIX) as sock:
+        for path, number in ((given, errno.EPERM), ("file", errno.EADDRINUSE), (f"{read_only}/sock", errno.EROFS)):
+            with pytest.raises(OSError) as caught:
+                sock.bind(path)
+            assert caught.value.errno == number
+        for path, number in ((given, errno.ENOENT), (f"{point}/file", errno.ECONNREFUSED)):
+            with pytest.raises(OSError) as caught:
+                sock.connect(path)
+            assert caught.value.errno == number
+            assert sock.connect_ex(path) == number
+        sock.bind("../beside")  # leads out of the mount
+    assert sorted(os.listdir(tmp_path)) == sorted(["beside", os.path.basename(point), os.path.basename(read_only)])
+    os.unlink(tmp_path / "beside")
+
+
+def test_other_sockets_are_as_ever(point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in ("local", b"bytes", f"\0vfsmount-{os.getpid()}"):
+        with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+            server.bind(path)
+            server.listen(1)
+            assert client.connect_ex(path) == 0
+    os.unlink("local")
+    os.unlink("bytes")
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        assert client.getpeername() == server.getsockname()
+    with socket.socket(socket.AF_UNIX) as sock:
+        for wrong in (None, 5, "a\0b" * 60):
+            with pytest.raises((TypeError, OSError)):
+                sock.bind(wrong)  # type: ignore[arg-type]

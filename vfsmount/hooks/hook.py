@@ -150,6 +150,10 @@ class Seam:
         except OSError:
             return True  # `file/` below a mount: Python's open says what is wrong with it
 
+    def local(self, path: object) -> object:
+        """What the kernel is to be given for a ``path`` that is on no mount, but may be relative to one."""
+        return self._router.local(path)
+
     def let_escape(self, number: object) -> None:
         """Make a descriptor of ours good for native code and other processes; nothing happens to any other."""
         entry = self._fds.get(number)

@@ -2,7 +2,8 @@
 
 ``zipfile`` goes back to complete the header of each member, unless it believes that the file cannot seek: then it
 writes data descriptors, which every reader knows. ``wave`` goes back to complete its one header, so it writes to the
-local disk first. ``socket.send_fds`` hands a number to another process, which has to find the content there. The
+local disk first. ``socket.send_fds`` hands a number to another process, which has to find the content there, and a
+socket's address may be a path. The
 dynamic loader and OpenSSL open files by path in C, so they get copies. asyncio learns of a child's end without
 ``Popen.wait``, where what the child wrote is taken over. ``dbm``, and so ``shelve``, makes a new database by a C
 library wherever there is one; on a mount it is the one kind that is written in Python.
@@ -11,10 +12,14 @@ library wherever there is one; on a mount it is the one kind that is written in 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
+from vfsmount import real
+from vfsmount.errors import os_error
 from vfsmount.hooks.hook import Function, Hook, Seam, Staged, local_copy
 from vfsmount.shim.process import ended
 from vfsmount.shim.rawfile import number_of, raw_of
@@ -67,6 +72,63 @@ def _descriptors(seam: Seam, module: ModuleType) -> None:
         return send_fds
 
     seam.wrap(module, "send_fds", make)
+    _addresses(seam, module)
+
+
+def _addresses(seam: Seam, module: ModuleType) -> None:
+    """A bucket has no sockets; the kernel would make one named relative to a mounted current directory wherever the
+    process was before it went there.
+    """
+    unix = getattr(module, "AF_UNIX", None)
+    if unix is None:
+        return
+
+    def address(sock: Any, given: Any, refusal: Callable[[str], OSError]) -> Any:
+        if not isinstance(given, (str, bytes)) or sock.family != unix or not given or given[0] in ("\0", 0):
+            return given
+        if not seam.is_mounted(given):
+            return seam.local(given)
+        raise refusal(real.fsdecode(given))
+
+    def make_bind(original: Function) -> Function:
+        def bind(self: Any, address_: Any, /) -> Any:
+            return original(self, address(self, address_, _no_socket))
+
+        return bind
+
+    def make_connect(original: Function) -> Function:
+        def connect(self: Any, address_: Any, /) -> Any:
+            return original(self, address(self, address_, _no_listener))
+
+        return connect
+
+    def make_connect_ex(original: Function) -> Function:
+        def connect_ex(self: Any, address_: Any, /) -> Any:
+            try:
+                found = address(self, address_, _no_listener)
+            except OSError as error:
+                return error.errno
+            return original(self, found)
+
+        return connect_ex
+
+    seam.wrap(module.socket, "bind", make_bind)
+    seam.wrap(module.socket, "connect", make_connect)
+    seam.wrap(module.socket, "connect_ex", make_connect_ex)
+
+
+def _no_socket(path: str) -> OSError:
+    try:
+        os.mkfifo(path)  # as little as a socket
+    except OSError as error:
+        number = errno.EADDRINUSE if error.errno == errno.EEXIST else error.errno or errno.EPERM
+    else:
+        raise AssertionError(path)
+    return os_error(number, path, hint="a bucket has no sockets; bind it in a local directory")
+
+
+def _no_listener(path: str) -> OSError:
+    return os_error(errno.ECONNREFUSED if os.path.lexists(path) else errno.ENOENT, path)
 
 
 def _libraries(seam: Seam, module: ModuleType) -> None:
