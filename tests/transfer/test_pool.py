@@ -65,6 +65,47 @@ def test_close_waits_no_longer_than_told_in_all() -> None:
     gate.set()
 
 
+def test_close_waits_for_a_thread_whose_start_was_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = ThreadPool(threads=2)
+    closing = threading.Event()
+    first = pool.submit(lambda: closing.wait(10))
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        def later() -> None:
+            while not pool._closed:
+                time.sleep(0)
+            start(thread)
+            closing.set()
+
+        start(threading.Thread(target=later, daemon=True))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pool.submit(lambda: None)
+    pool.close(timeout=10)
+    assert first.result(10)
+    one, late = pool._threads
+    assert late.ident is not None
+    assert not one.is_alive()
+    assert not late.is_alive()
+
+
+def test_close_waits_not_long_for_a_thread_that_never_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = ThreadPool(threads=1)
+
+    def interrupted(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    monkeypatch.setattr("vfsmount.transfer.pool.STARTING", 0.01)
+    with pytest.raises(KeyboardInterrupt):
+        pool.submit(lambda: None)
+    pool.close(timeout=1e9)
+    assert pool._threads[0].ident is None
+
+
 def test_submit_after_close_is_refused() -> None:
     pool = ThreadPool()
     pool.close()

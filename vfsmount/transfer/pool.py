@@ -6,6 +6,7 @@ interpreter's exit, and it does not survive a fork.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +30,23 @@ class Submit(Protocol):
         """Run ``function`` some time soon."""
 
 
+STARTING: Final = 1.0
+"""Seconds that ``close`` waits for a thread whose start Ctrl-C has interrupted; it may never have begun."""
+
+
+class _Worker(threading.Thread):
+    """Tells that it has begun."""
+
+    def __init__(self, target: Callable[[], None], name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._work = target
+        self.begun: Final = threading.Event()
+
+    def run(self) -> None:
+        self.begun.set()
+        self._work()
+
+
 class ThreadPool:
     """Daemon threads named ``NAME-N``, started on demand and made anew in a forked child."""
 
@@ -40,7 +58,7 @@ class ThreadPool:
 
     def _start_over(self) -> None:
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._threads: list[_Worker] = []
         self._idle = 0
         self._closed = False
         self._pid = real.getpid()
@@ -82,7 +100,7 @@ class ThreadPool:
             self._idle -= 1
         elif len(self._threads) < self._limit:
             name = f"{self._name}-{len(self._threads)}"
-            thread = threading.Thread(target=self._work, args=(self._queue,), name=name, daemon=True)
+            thread = _Worker(functools.partial(self._work, self._queue), name)
             self._threads.append(thread)  # before it starts: Ctrl-C may come while it does
             try:
                 thread.start()
@@ -114,7 +132,8 @@ class ThreadPool:
                     self._queue.put(None)
         deadline = time.monotonic() + timeout
         for thread in threads:
-            if thread.ident is not None and thread is not threading.current_thread():
+            left = max(0.0, deadline - time.monotonic())
+            if thread is not threading.current_thread() and thread.begun.wait(min(STARTING, left)):
                 thread.join(max(0.0, deadline - time.monotonic()))
 
 
