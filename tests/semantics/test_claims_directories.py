@@ -238,6 +238,27 @@ def test_a_traversal_sees_what_single_listings_see(bucket: Bucket, mount: Mounte
         assert {at[len(str(mnt.path)) + 1 :] for at, _, _ in found} >= {"a.b/c", "a/d", "b/e/f/g", "local", "marker"}
 
 
+@claim("DIR-14")
+@memory_only
+def test_the_end_of_a_path_means_what_it_does_to_the_kernel(bucket: Bucket, mount: Mounter) -> None:
+    """Every call on every ending: the operations "endings" of ``test_posix``."""
+    mnt = mount(allow_rename=True)
+    os.mkdir(mnt / "d")
+    for ending, number in ((".", errno.EINVAL), ("./", errno.EINVAL), ("..", errno.ENOTEMPTY)):
+        with refused(number, f"{mnt.path}/d/{ending}"):
+            os.rmdir(f"{mnt.path}/d/{ending}")
+        with refused(errno.EBUSY, f"{mnt.path}/d/{ending}"):
+            os.rename(f"{mnt.path}/d/{ending}", mnt / "e")
+    with refused(errno.EINVAL, f"{mnt.path}/."):
+        os.rmdir(f"{mnt.path}/.")
+    with refused(errno.EISDIR, f"{mnt.path}/new/"):
+        open(f"{mnt.path}/new/", "w")
+    with refused(errno.ENOENT, f"{mnt.path}/new/."):
+        os.mkdir(f"{mnt.path}/new/.")
+    assert os.listdir(mnt.path) == ["d"]
+    assert bucket.keys() == []
+
+
 @claim("DIR-13")
 @memory_only
 def test_a_traversal_sees_what_was_changed_here(bucket: Bucket, mount: Mounter) -> None:

@@ -115,6 +115,34 @@ def test_markers_make_directories(bucket: Bucket, mount: Mounter) -> None:
     assert os.listdir(mnt / "red") == []
 
 
+@claim("NAME-7")
+@claim("DIR-13")
+@verbatim_stores
+@pytest.mark.parametrize("lister", ["walk", "rglob", "scandir"])
+def test_a_marker_that_holds_bytes_is_a_directory_to_every_listing(lister: str, bucket: Bucket, mount: Mounter) -> None:
+    for key in ("d/full/", "full/", "above/in/full/"):
+        bucket.put(key, b"bytes of a marker")
+    bucket.put("d/file", b"bytes")
+    top = mount().path
+    if lister == "walk":
+        found = {os.path.join(at, name) for at, directories, _ in os.walk(top) for name in directories}
+        assert {name for _, _, files in os.walk(top) for name in files} == {"file"}
+    elif lister == "rglob":
+        found = {str(path) for path in top.rglob("*") if path.is_dir()}
+    else:
+        found = {
+            entry.path for at in ("", "d", "above", "above/in") for entry in os.scandir(top / at) if entry.is_dir()
+        }
+    assert {name[len(str(top)) + 1 :] for name in found} == {
+        "d",
+        "d/full",
+        "full",
+        "above",
+        "above/in",
+        "above/in/full",
+    }
+
+
 @claim("NAME-9")
 def test_listings_are_sorted_by_name(bucket: Bucket, mount: Mounter) -> None:
     for key in ("a/x", "a-/x", "a.txt", "b", "B", "a0"):

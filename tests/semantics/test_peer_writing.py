@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import shutil
 import subprocess
 import threading
 from typing import Any
@@ -113,7 +114,7 @@ def test_a_storage_class_that_does_not_exist(
 
 
 @pytest.mark.parametrize("bucket", [MOTO], indirect=True)
-@pytest.mark.parametrize("checksums", ["sha256", "off"])
+@pytest.mark.parametrize("checksums", ["sha256", "crc32c", "off"])
 def test_checksums_of_an_upload(
     checksums: str, bucket: ServerBucket, mount: Mounter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +129,11 @@ def test_checksums_of_an_upload(
             assert os.fstat(file.fileno()).st_size == size
     found = bucket.server.client.head_object(Bucket=bucket.name, Key="f", ChecksumMode="ENABLED")
     sent = {name for name in found if name.startswith("Checksum")}
-    assert sent == ({"ChecksumSHA256"} if checksums == "sha256" else set())
+    assert sent == (set() if checksums == "off" else {f"Checksum{checksums.upper()}"})
+    shutil.copyfile(mnt / "f", mnt / "small")
+    for name in ("f", "small"):
+        os.unlink(mnt / name)
+    assert bucket.keys() == []
 
 
 @pytest.mark.parametrize("bucket", [MOTO], indirect=True)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.semantics import posix, posix_changing, posix_reading, posix_writing  # noqa: F401 - they register themselves
+from tests.semantics import posix, posix_changing, posix_endings, posix_reading, posix_writing  # noqa: F401 - they register themselves
 from tests.semantics.divergences import SEQUENTIAL, SERVER_LIMITS, STAGED, Divergence
 from tests.semantics.mounting import MOTO, WEED, Mounter
 

@@ -93,6 +93,7 @@ def test_options_are_sent(asking: Start) -> None:
         ("aws", "off", set()),
         ("aws", "auto", {"x-amz-checksum-crc32"}),
         ("other", "sha256", {"x-amz-checksum-sha256"}),
+        ("other", "crc32c", {"x-amz-checksum-crc32c"}),
     ],
 )
 def test_upload_checksums(asking: Start, provider: str, upload_checksums: str, expected: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""Uploads in parts on plain connections, and what happens where these will not do."""
+"""Uploads in parts, and flat listings, on plain connections, and what happens where these will not do."""
 
 from __future__ import annotations
 
@@ -21,9 +21,14 @@ from vfsmount.store.factory import open_store
 from vfsmount.store.options import Credentials, StoreOptions
 from vfsmount.store.protocol import PutAttributes, Store
 from vfsmount.store.s3_direct import DirectRequests, sign
+from vfsmount.store.s3fs_client import S3Client
 
 MIB = 1 << 20
 KEYS = ["k", "a b/c+d", "ünï/€~", "q?x=1&y#z%41", "a//b", "'\"<>;:@$,=!*()[]{}|^`\\", "\x01\t"]
+
+
+def absent(*_: object) -> None:
+    raise AssertionError("the other client was asked")
 
 
 @pytest.fixture
@@ -259,6 +264,99 @@ def test_what_stays_wrong_is_told_by_the_other_client(opened: Callable[[StoreOpt
         assert (caught.value.code, caught.value.operation, caught.value.key) == ("AccessDenied", "upload_part", "k")
 
 
+# -- flat listings
+
+LISTING = b"<ListBucketResult xmlns='x'><EncodingType>url</EncodingType>%s</ListBucketResult>"
+HOSTILE = [
+    "d/full/",
+    "d/empty/",
+    "d/plain",
+    "d/a+b %41&c",
+    "d/ünï€",
+    "d/tab\t\x01",
+    "d//x",
+    "d/ lead",
+    "/root",
+    "d/<&>'",
+]
+
+
+@pytest.mark.slow
+def test_a_flat_listing_is_exact_and_loads_no_other_client(
+    moto: Server, moto_bucket: str, opened: Callable[[StoreOptions], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in HOSTILE:
+        moto.put(moto_bucket, key, b"" if "empty" in key else b"bytes")
+    store = opened(s3_options(moto, moto_bucket))
+    monkeypatch.setattr(S3Client, "run", absent)
+    assert store.traits.flat_list
+    listed = store.list_page("", delimiter=False)
+    assert [meta.key for meta in listed.objects] == sorted(HOSTILE, key=str.encode)
+    monkeypatch.undo()
+    theirs = opened(s3_options(moto, moto_bucket, engine="fsspec")).list_page("", delimiter=False)
+    assert listed == theirs
+    below = store.list_page("d/", delimiter=False, start_after="d/empty/")
+    assert [meta.key for meta in below.objects] == [meta.key for meta in theirs.objects if meta.key > "d/empty/"]
+
+
+@pytest.mark.slow
+def test_pages_follow_each_other(moto: Server, moto_bucket: str, opened: Callable[[StoreOptions], Store]) -> None:
+    keys = [f"d/{number:04}" for number in range(1003)]
+    for key in keys:
+        moto.put(moto_bucket, key, b"")
+    store = opened(s3_options(moto, moto_bucket))
+    first = store.list_page("d/", delimiter=False)
+    second = store.list_page("d/", delimiter=False, token=first.token)
+    assert (len(first.objects), second.token) == (1000, None)
+    assert [meta.key for meta in first.objects + second.objects] == keys
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("changes", [{}, {"requester_pays": True}, {"sse": "AES256"}])
+def test_a_server_that_checks_signatures_lists(
+    weed: Server, weed_bucket: str, changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weed.put(weed_bucket, "a b/c+d%41~ü", b"12345")
+    monkeypatch.setattr(S3Client, "run", absent)
+    store = open_store(s3_options(weed, weed_bucket, **changes))
+    (found,) = store.list_page("a b/", delimiter=False).objects
+    assert (found.key, found.size, found.etag) == ("a b/c+d%41~ü", 5, weed.attributes(weed_bucket, found.key)["ETag"])
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html/>",
+        b"<html>",
+        LISTING % b"<Contents><Key>k</Key></Contents>",
+        LISTING % b"<IsTruncated>true</IsTruncated>",
+        LISTING
+        % b"<Contents><Key>%ff</Key><Size>1</Size><LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>",
+    ],
+)
+def test_an_answer_that_is_not_plain_says_nothing(body: bytes) -> None:
+    assert s3_direct.listed(s3_direct.Answer(200, {}, body)) is None
+
+
+def test_what_a_listing_refuses_is_told_by_the_other_client(opened: Callable[[StoreOptions], Store]) -> None:
+    with serve(lambda asked: error(403, "AccessDenied")) as server:
+        with pytest.raises(StoreError) as caught:
+            opened(scripted_options(server.url)).list_page("d/", delimiter=False)
+    assert (caught.value.code, caught.value.operation) == ("AccessDenied", "list_objects_v2")
+    assert server.asked[0].headers["authorization"]
+    assert "prefix=d%2F" in server.asked[0].path
+
+
+def test_an_anonymous_listing_is_not_signed(opened: Callable[[StoreOptions], Store]) -> None:
+    with serve(lambda asked: Answer(200, {}, LISTING % b"")) as server:
+        store = opened(scripted_options(server.url, anonymous=True, credentials=None))
+        assert store.list_page("d/", delimiter=False).objects == ()
+    (asked,) = server.asked
+    assert "authorization" not in asked.headers
+
+
 # -- when it is not used
 
 
@@ -282,6 +380,13 @@ def test_more_than_plain_requests_goes_by_the_other_client(changes: dict[str, ob
     options = scripted_options("http://127.0.0.1:1")
     assert s3_direct.fits(options)
     assert not s3_direct.fits(replace(options, **changes))
+
+
+def test_who_lists_need_not_be_able_to_upload() -> None:
+    options = scripted_options("http://127.0.0.1:1", sse="aws:kms", requester_pays=True)
+    assert s3_direct.can_list(options)
+    assert not s3_direct.fits(options)
+    assert not s3_direct.can_list(replace(options, credentials=None))
 
 
 def test_a_proxy_is_left_to_the_other_client(monkeypatch: pytest.MonkeyPatch) -> None:

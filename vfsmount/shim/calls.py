@@ -19,6 +19,7 @@ from vfsmount.errors import os_error
 from vfsmount.shim.context import ShimContext
 from vfsmount.shim.patcher import MISSING
 from vfsmount.shim.route import follow_up, names_directory, require_directory
+from vfsmount.vfs.ending import Purpose
 
 # The arguments and results of sixty functions have no common type; Any stops at this module's border.
 Function = Callable[..., Any]
@@ -31,13 +32,13 @@ def by_path(
     *,
     on_file: Function | None = None,
     follow: bool = True,
-    making: bool = False,
+    purpose: Purpose = Purpose.LOOK,
 ) -> Function:
     """A replacement for ``original(path, ...)``.
 
     ``act(target, ...)`` answers for an absolute path below a mount (or a synthetic directory above one),
     ``on_file(entry, ...)`` for one of our descriptors; both get the caller's other arguments, already checked.
-    ``follow``, ``making``: see ``Router.route``.
+    ``follow``, ``purpose``: see ``Router.route``.
     """
     router = context.router
     fds = context.fds
@@ -75,7 +76,7 @@ def by_path(
         if type(dir_fd) is bool:
             dir_fd = kwargs["dir_fd"] = as_number(dir_fd)
         try:
-            target = router.route(path, dir_fd=dir_fd, follow=follows(kwargs), making=making)
+            target = router.route(path, dir_fd=dir_fd, follow=follows(kwargs), purpose=purpose)
             local = router.local(path, dir_fd) if target is None else path
         except OSError as error:
             raise follow_up(error, path) from error.__cause__
@@ -98,7 +99,7 @@ def by_path(
 
     def after(error: OSError, path: object, kwargs: dict[str, object]) -> str | None:
         try:
-            return router.retry(error, path, dir_fd=kwargs.get("dir_fd"), follow=follows(kwargs), making=making)
+            return router.retry(error, path, dir_fd=kwargs.get("dir_fd"), follow=follows(kwargs), purpose=purpose)
         except OSError as failed:
             raise follow_up(failed, path) from failed.__cause__
 
@@ -142,10 +143,18 @@ def empty_like(path: object) -> Any:
         return None
 
 
-def by_two_paths(context: ShimContext, original: Function, act: Function) -> Function:
+def by_two_paths(
+    context: ShimContext,
+    original: Function,
+    act: Function,
+    *,
+    leaving: Purpose = Purpose.LOOK,
+    taking: Purpose = Purpose.MAKE,
+) -> Function:
     """A replacement for ``original(src, dst, ...)``, neither of which follows a link in its last place.
 
-    ``act(source, target)`` gets absolute paths, at least one of them mounted.
+    ``act(source, target)`` gets absolute paths, at least one of them mounted. ``leaving`` is what happens to the first
+    name, ``taking`` what happens to the second.
     """
     router = context.router
 
@@ -169,8 +178,8 @@ def by_two_paths(context: ShimContext, original: Function, act: Function) -> Fun
             return mounted(source, target, src, dst, args, kwargs)
         src_fd, dst_fd = kwargs.get("src_dir_fd"), kwargs.get("dst_dir_fd")
         try:
-            source = router.route(src, dir_fd=src_fd, follow=False)
-            target = router.route(dst, dir_fd=dst_fd, follow=False, making=True)
+            source = router.route(src, dir_fd=src_fd, follow=False, purpose=leaving)
+            target = router.route(dst, dir_fd=dst_fd, follow=False, purpose=taking)
             if source is None and target is None:
                 local, local2 = router.local(src, src_fd), router.local(dst, dst_fd)
         except OSError as error:
@@ -193,8 +202,8 @@ def by_two_paths(context: ShimContext, original: Function, act: Function) -> Fun
 
     def after(error: OSError, src: object, dst: object, kwargs: dict[str, object]) -> tuple[str | None, str | None]:
         try:
-            source = router.retry(error, src, dir_fd=kwargs.get("src_dir_fd"), follow=False)
-            return source, router.retry(error, dst, dir_fd=kwargs.get("dst_dir_fd"), follow=False, making=True)
+            source = router.retry(error, src, dir_fd=kwargs.get("src_dir_fd"), follow=False, purpose=leaving)
+            return source, router.retry(error, dst, dir_fd=kwargs.get("dst_dir_fd"), follow=False, purpose=taking)
         except OSError as failed:
             raise follow_up(failed, src, dst) from failed.__cause__
 

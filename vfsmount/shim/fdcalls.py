@@ -21,6 +21,7 @@ from vfsmount.shim.calls import empty_like
 from vfsmount.shim.context import Replacement, ShimContext
 from vfsmount.shim.rawfile import number_of
 from vfsmount.shim.route import follow_up
+from vfsmount.vfs.ending import opening
 
 if TYPE_CHECKING:
     from vfsmount.shim.description import Description
@@ -83,7 +84,7 @@ def _open(context: ShimContext) -> _Function:
             local: Any = path
         else:
             try:
-                target = router.route(path, dir_fd=dir_fd, follow=not _wants(flags, no_follow))
+                target = router.route(path, dir_fd=dir_fd, follow=not _wants(flags, no_follow), purpose=opening(flags))
             except OSError as error:
                 raise follow_up(error, path) from error.__cause__
             local = path if target is not None else router.local(path, dir_fd)
@@ -91,7 +92,9 @@ def _open(context: ShimContext) -> _Function:
             try:
                 return original(local, flags, mode, dir_fd=dir_fd if local is path else None)
             except OSError as error:
-                target = router.retry(error, path, dir_fd=dir_fd, follow=not _wants(flags, no_follow))
+                target = router.retry(
+                    error, path, dir_fd=dir_fd, follow=not _wants(flags, no_follow), purpose=opening(flags)
+                )
                 if target is None:
                     raise follow_up(error, path) from error.__cause__
         empty = empty_like(path)

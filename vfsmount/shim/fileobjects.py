@@ -26,6 +26,7 @@ from vfsmount.shim.context import Replacement, ShimContext
 from vfsmount.shim.fileio import file_io_class
 from vfsmount.shim.rawfile import VfsFileIO
 from vfsmount.shim.route import follow_up
+from vfsmount.vfs.ending import Purpose, opening
 
 if TYPE_CHECKING:
     from vfsmount.shim.description import Description
@@ -148,7 +149,7 @@ class Files:
                 return original(file, mode, closefd, opener)
             return self._raw(entry, parsed, file, int(file), closefd)
         try:
-            target = self._context.router.route(file)
+            target = self._context.router.route(file, purpose=opening(parsed.flags))
         except OSError as error:
             raise follow_up(error, file) from error.__cause__
         if target is None:
@@ -158,7 +159,7 @@ class Files:
                     return original(file, mode, closefd)
                 return original(file, mode, closefd, lambda path, flags: real.fd_open(local, flags, 0o666))  # type: ignore[arg-type]
             except OSError as error:
-                target = self._context.router.retry(error, file)
+                target = self._context.router.retry(error, file, purpose=opening(parsed.flags))
                 if target is None:
                     raise
         raw = self._raw(self._admit(target, file, parsed, closefd), parsed, file, None, True)
@@ -177,7 +178,7 @@ class Files:
                 return None
             entry.escape()
             return int(file), entry
-        target = self._context.router.route(file)
+        target = self._context.router.route(file, purpose=opening(parsed.flags))
         if target is None:
             return None
         entry = self._admit(target, file, parsed, closefd)
@@ -314,7 +315,7 @@ def replacements(context: ShimContext) -> Iterable[Replacement]:
             return original(file, mode, buffering, encoding, errors, newline, closefd, opener)
         else:
             try:
-                target = router.route(file)
+                target = router.route(file, purpose=_purpose(mode))
             except OSError as error:
                 raise follow_up(error, file) from error.__cause__
             if target is not None or opener is not None or isinstance(file, int):
@@ -325,7 +326,7 @@ def replacements(context: ShimContext) -> Iterable[Replacement]:
         try:
             return original(file, mode, buffering, encoding, errors, newline, closefd, opener)
         except OSError as error:
-            target = router.retry(error, file)
+            target = router.retry(error, file, purpose=_purpose(mode))
             if target is None:
                 raise
         return special(file, mode, buffering, encoding, errors, newline, closefd, opener, target)
@@ -339,6 +340,11 @@ def replacements(context: ShimContext) -> Iterable[Replacement]:
     yield Replacement(io, "open", open)
     yield Replacement(io, "open_code", open_code)
     yield Replacement(io, "FileIO", file_io_class(files))
+
+
+def _purpose(mode: Any) -> Purpose:
+    creates = isinstance(mode, str) and ("w" in mode or "a" in mode or "x" in mode)
+    return Purpose.CREATE if creates else Purpose.LOOK
 
 
 def _opened_as(original: Callable[..., IO[Any]], file: Any, local: object, *arguments: Any) -> IO[Any]:

@@ -17,6 +17,7 @@ from vfsmount.shim.context import Replacement, ShimContext
 from vfsmount.shim.fdcalls import metadata_of
 from vfsmount.shim.patcher import MISSING
 from vfsmount.shim.route import follow_up
+from vfsmount.vfs.ending import Purpose
 
 if TYPE_CHECKING:
     from vfsmount.model import Attr
@@ -32,16 +33,19 @@ NAME_MAX: Final = 255
 def replacements(context: ShimContext) -> Iterator[Replacement]:
     """Everything here that this platform's ``os`` has."""
     actions = _Actions(context)
-    for name, (act, on_file, follow, making) in actions.one_path().items():
+    for name, (act, on_file, follow, purpose) in actions.one_path().items():
         original = vars(os).get(name)
         if original is not None:
             if name == "mkdir":
                 original = _mkdir(context, original)
-            yield Replacement(os, name, by_path(context, original, act, on_file=on_file, follow=follow, making=making))
-    for name, act in (("rename", actions.rename), ("replace", actions.rename), ("link", actions.link)):
-        original = vars(os).get(name)
-        if original is not None:
-            yield Replacement(os, name, by_two_paths(context, original, act))
+            yield Replacement(
+                os, name, by_path(context, original, act, on_file=on_file, follow=follow, purpose=purpose)
+            )
+    for name in ("rename", "replace"):
+        move = by_two_paths(context, vars(os)[name], actions.rename, leaving=Purpose.LEAVE, taking=Purpose.TAKE)
+        yield Replacement(os, name, move)
+    if hasattr(os, "link"):
+        yield Replacement(os, "link", by_two_paths(context, os.link, actions.link))
     yield Replacement(os, "access", _access(context, os.access, actions.access))
     yield Replacement(os, "symlink", _symlink(context, os.symlink))
     yield from _cwd(context)
@@ -55,33 +59,34 @@ class _Actions:
     def __init__(self, context: ShimContext) -> None:
         self._table = context.table
 
-    def one_path(self) -> dict[str, tuple[Function, Function | None, bool, bool]]:
-        """Name -> action on a path, on one of our descriptors, whether it follows links, whether it makes the name."""
+    def one_path(self) -> dict[str, tuple[Function, Function | None, bool, Purpose]]:
+        """Name -> action on a path, on one of our descriptors, whether it follows links, what becomes of the name."""
+        look, make = Purpose.LOOK, Purpose.MAKE
         return {
-            "stat": (self.stat, lambda entry, **_: entry.stat().stat_result(), True, False),
-            "lstat": (self.stat, None, False, False),
-            "mkdir": (self.mkdir, None, False, True),
-            "rmdir": (self.rmdir, None, False, False),
-            "unlink": (self.unlink, None, False, False),
-            "remove": (self.unlink, None, False, False),
-            "readlink": (self.readlink, None, False, False),
-            "chmod": (self.chmod, self.file_chmod, True, False),
-            "lchmod": (self.chmod, None, False, False),
-            "chown": (self.chown, self.file_chown, True, False),
-            "lchown": (self.chown, None, False, False),
-            "chflags": (self.refused, None, True, False),
-            "lchflags": (self.refused, None, False, False),
-            "utime": (self.utime, self.file_utime, True, False),
-            "truncate": (self.truncate, lambda entry, length: entry.truncate(length), True, False),
-            "mkfifo": (self.mknod, None, False, False),
-            "mknod": (self.mknod, None, False, False),
-            "statvfs": (self.statvfs, lambda entry: self.statvfs(entry.path), True, False),
-            "pathconf": (self.pathconf, lambda entry, name: self.pathconf(entry.path, name), True, False),
-            "chroot": (self.refused, None, True, False),
-            "getxattr": (self.named_xattr, _file_xattr, True, False),
-            "setxattr": (self.xattr, _file_xattr, True, False),
-            "listxattr": (self.xattr, _file_xattr, True, False),
-            "removexattr": (self.named_xattr, _file_xattr, True, False),
+            "stat": (self.stat, lambda entry, **_: entry.stat().stat_result(), True, look),
+            "lstat": (self.stat, None, False, look),
+            "mkdir": (self.mkdir, None, False, make),
+            "rmdir": (self.rmdir, None, False, Purpose.REMOVE),
+            "unlink": (self.unlink, None, False, look),
+            "remove": (self.unlink, None, False, look),
+            "readlink": (self.readlink, None, False, look),
+            "chmod": (self.chmod, self.file_chmod, True, look),
+            "lchmod": (self.chmod, None, False, look),
+            "chown": (self.chown, self.file_chown, True, look),
+            "lchown": (self.chown, None, False, look),
+            "chflags": (self.refused, None, True, look),
+            "lchflags": (self.refused, None, False, look),
+            "utime": (self.utime, self.file_utime, True, look),
+            "truncate": (self.truncate, lambda entry, length: entry.truncate(length), True, look),
+            "mkfifo": (self.mknod, None, False, look),
+            "mknod": (self.mknod, None, False, look),
+            "statvfs": (self.statvfs, lambda entry: self.statvfs(entry.path), True, look),
+            "pathconf": (self.pathconf, lambda entry, name: self.pathconf(entry.path, name), True, look),
+            "chroot": (self.refused, None, True, look),
+            "getxattr": (self.named_xattr, _file_xattr, True, look),
+            "setxattr": (self.xattr, _file_xattr, True, look),
+            "listxattr": (self.xattr, _file_xattr, True, look),
+            "removexattr": (self.named_xattr, _file_xattr, True, look),
         }
 
     def attr(self, target: str) -> Attr:

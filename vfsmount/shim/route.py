@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
 from vfsmount.errors import os_error
+from vfsmount.vfs.ending import Purpose, check_ending
 
 if TYPE_CHECKING:
     from vfsmount.model import Attr
@@ -93,13 +94,16 @@ class Router:
                 return False
         return True
 
-    def route(self, path: object, *, dir_fd: object = None, follow: bool = True, making: bool = False) -> str | None:
+    def route(
+        self, path: object, *, dir_fd: object = None, follow: bool = True, purpose: Purpose = Purpose.LOOK
+    ) -> str | None:
         """The absolute path below a mount, or None if the real call is to go ahead.
 
-        ``follow=False`` leaves a symbolic link in the last place alone (lstat, unlink, rename). ``making`` allows a
-        trailing slash on a name that does not exist yet (mkdir).
+        ``follow=False`` leaves a symbolic link in the last place alone (lstat, unlink, rename). ``purpose`` says what a
+        slash or a dot at the end means.
 
-        Raises: ENOTDIR, ENOENT for a ``file/`` or ``file/..`` below a mount, whose filename the caller corrects.
+        Raises: ENOTDIR, ENOENT for a ``file/`` or ``file/..`` below a mount, and what
+        :func:`~vfsmount.vfs.ending.check_ending` raises; the caller corrects the filename.
         """
         if real.in_passthrough():
             return None
@@ -115,10 +119,16 @@ class Router:
             if absolute is None:
                 return None
         assert absolute is not None
-        return self._resolve(absolute, follow=follow, making=making)
+        return self._resolve(absolute, follow=follow, purpose=purpose)
 
     def retry(
-        self, error: OSError, path: object, *, dir_fd: object = None, follow: bool = True, making: bool = False
+        self,
+        error: OSError,
+        path: object,
+        *,
+        dir_fd: object = None,
+        follow: bool = True,
+        purpose: Purpose = Purpose.LOOK,
     ) -> str | None:
         """After the real call failed: the path below a mount that local symbolic links lead to, or a synthetic parent.
 
@@ -139,7 +149,7 @@ class Router:
             return None
         resolved = self._walk(absolute, follow=follow)
         if self._table.covers(resolved):
-            return self._checked(resolved, absolute, making)
+            return check_ending(self._table, resolved, absolute, purpose)
         return resolved if self._table.is_ancestor(resolved) and not real.access(resolved, 0) else None
 
     def local(self, path: object, dir_fd: object = None) -> object:
@@ -211,7 +221,7 @@ class Router:
         entry = self._fds.get(int(digits))
         if entry is None:
             return None
-        return self._resolve(f"{entry.path}/{below}" if below else entry.path, follow=True, making=False)
+        return self._resolve(f"{entry.path}/{below}" if below else entry.path, follow=True, purpose=Purpose.LOOK)
 
     def _join(self, text: str, dir_fd: object, *, any_name: bool = False) -> str | None:
         """``text`` made absolute, not normalised; None if it cannot be ours (or cannot be resolved)."""
@@ -256,25 +266,14 @@ class Router:
             at = absolute.find("/..", at + 3)
         return False
 
-    def _resolve(self, absolute: str, *, follow: bool, making: bool) -> str | None:
+    def _resolve(self, absolute: str, *, follow: bool, purpose: Purpose) -> str | None:
         if "/.." in absolute:
             plain = self._walk(absolute, follow=follow)
         else:
             plain = self._canonical(_normal(absolute))
             if self._careful and not self._table.covers(plain):
                 plain = self._walk(absolute, follow=follow)
-        return self._checked(plain, absolute, making) if self._table.covers(plain) else None
-
-    def _checked(self, plain: str, absolute: str, making: bool) -> str:
-        if absolute.endswith(("/", "/.")) and not self._table.is_point(plain):
-            try:
-                attr = self._table.stat(plain)
-            except FileNotFoundError:
-                if not making:
-                    raise
-            else:
-                require_directory(attr, plain)
-        return plain
+        return check_ending(self._table, plain, absolute, purpose) if self._table.covers(plain) else None
 
     def _canonical(self, plain: str) -> str:
         for alias, point in self._aliases.items():

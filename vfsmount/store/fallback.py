@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from vfsmount import real
@@ -15,6 +16,9 @@ from vfsmount.store.protocol import GetResult, Multipart, PutAttributes, Store, 
 from vfsmount.store.reach import reach
 
 logger = logging.getLogger(__name__)
+
+MANY: Final = 1000
+"""Keys; whoever asks for fewer wants to know whether there are any."""
 
 _LASTING: Final = {"NotPartial": "get", "TooManyMarkers": "list flat", "UnorderedListing": "list flat"}
 """Refusals that tell about the server or the bucket rather than about one key, and the operation they settle."""
@@ -34,8 +38,11 @@ class FallbackStore:
 
         ``same_etags``: both tell the same ETag for the same object. Where they do not, what the second tells of a key
         that the first can name costs a HEAD by the first after a write, and comes without ETag in a listing.
+
+        A whole flat listing comes from the second where the first's would not be exact.
         """
         self._primary = primary
+        self._traits = replace(primary.traits, flat_list=True)
         self._same_etags = same_etags
         self._make_secondary = make_secondary
         self._secondaries: dict[int, Store] = {}
@@ -48,7 +55,8 @@ class FallbackStore:
 
     @property
     def traits(self) -> StoreTraits:
-        return self._primary.traits
+        """The first store's; flat listings are exact where either store's are."""
+        return self._traits
 
     @property
     def primary(self) -> Store:
@@ -82,10 +90,13 @@ class FallbackStore:
         start_after: str | None = None,
         limit: int = 1000,
     ) -> ListPage:
-        """A listing that the first store breaks off goes on in the second, behind the last entry."""
+        """A listing that the first store breaks off goes on in the second, behind the last entry. Flat ones of ``MANY``
+        keys are the second's from the start where the first cannot tell keys from markers.
+        """
         mine, _, rest = (token or "").partition(":")
         operation = "list" if delimiter else "list flat"
-        if mine != "2" and operation not in self._settled:
+        exact = delimiter or limit < MANY or self._primary.traits.flat_list
+        if mine != "2" and exact and operation not in self._settled:
             try:
                 page = self._primary.list_page(
                     prefix, delimiter=delimiter, token=rest or None, start_after=start_after, limit=limit

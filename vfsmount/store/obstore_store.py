@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from vfsmount import real
@@ -69,7 +70,7 @@ class ObstoreStore:
         after_fork.note()
         self._options = options
         self._bucket = options.bucket
-        self._traits = traits_of(options)
+        self._traits = replace(traits_of(options), flat_list=False)
         self._max_checks = max_checks
         self._clients: dict[int, Client] = {}
         self._corrected: str | None = None
@@ -81,6 +82,7 @@ class ObstoreStore:
 
     @property
     def traits(self) -> StoreTraits:
+        """Flat listings are not exact, see :mod:`.obstore_markers`."""
         return self._traits
 
     @property

@@ -21,7 +21,8 @@ class StoreTraits:
     ordered_list: bool = True
     """Listings come in the byte order of the keys' UTF-8."""
     flat_list: bool = True
-    """A listing without delimiter costs a request for each thousand keys, whatever directories they are in."""
+    """A listing without delimiter costs a request for each thousand keys, whatever directories they are in, and tells
+    each of them exactly: also the marker that holds bytes."""
     conditional_put: bool = True
     """``if_none_match`` and ``if_match`` on put and complete are atomic across clients."""
     server_copy: bool = True

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from vfsmount.errors import Corrupt
-from vfsmount.model import ObjectMeta
+from vfsmount.model import ListPage, ObjectMeta
 from vfsmount.store.protocol import GetResult
 
 _SECOND: Final = 1_000_000_000
@@ -42,6 +42,15 @@ def meta_from(key: str, fields: Mapping[str, Any], size_field: str = "", *, size
     length = fields.get(size_field, 0) if size is None else size
     modified = whole_second_ns(fields.get("LastModified"))
     return ObjectMeta(key, int(length), modified, quoted(fields.get("ETag")), storage_class(fields.get("StorageClass")))
+
+
+def page_from(answer: Mapping[str, Any]) -> ListPage:
+    """A page from the answer to ListObjectsV2."""
+    return ListPage(
+        tuple(meta_from(item["Key"], item, "Size") for item in answer.get("Contents", ())),
+        tuple(item["Prefix"] for item in answer.get("CommonPrefixes", ())),
+        answer.get("NextContinuationToken") if answer.get("IsTruncated") else None,
+    )
 
 
 def storage_class(told: str | None) -> str | None:

@@ -1,8 +1,9 @@
-"""The requests of a multipart upload on plain connections: what is sent in quantity costs next to nothing.
+"""Multipart uploads and flat listings on plain connections: what comes in quantity costs next to nothing.
 
-s3fs's client takes half a second to import, and moves every byte through one event loop. Most uploads need four
-requests that are simple to make. Each is tried once here; whatever does not go as it should is left to that client,
-which repeats, renews, redirects and explains. So nothing here raises, and nothing here need be clever.
+s3fs's client takes half a second to import, and moves every byte through one event loop; obstore does not tell the keys
+of a flat listing exactly (see :mod:`.obstore_markers`). Five requests are simple to make. Each is tried once here;
+whatever does not go as it should is left to s3fs's client, which repeats, renews, redirects and explains. So nothing
+here raises, and nothing here need be clever.
 
 Bodies are signed by their SHA-256, so that the service refuses what arrives otherwise.
 """
@@ -15,13 +16,16 @@ import hmac
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote_plus, urlsplit
 
 from vfsmount import real
+from vfsmount.model import ListPage, ObjectMeta
 from vfsmount.store import region as regions
 from vfsmount.store.options import Credentials, StoreOptions
 from vfsmount.store.protocol import PutAttributes
+from vfsmount.store.s3_answers import quoted, storage_class
 from vfsmount.store.s3_parameters import extra_parameters
 
 if TYPE_CHECKING:
@@ -41,8 +45,11 @@ MAX_IDLE: Final = 16
 EXPIRY_MARGIN: Final = 60.0
 """Seconds before their end at which credentials are asked for again."""
 
-MAX_ANSWER: Final = 1 << 20
-"""Bytes of an answer that are read; all that are expected are far smaller."""
+MAX_ANSWER: Final = 8 << 20
+"""Bytes of an answer that are read: a page of a listing, whose keys have 1,024 bytes, each of them percent-encoded."""
+
+MAX_LIST: Final = 1000
+"""Keys in one page. Source: S3, ListObjectsV2."""
 
 _SAFE: Final = "-_.~"
 
@@ -57,8 +64,13 @@ class Answer(NamedTuple):
 
 
 def fits(options: StoreOptions) -> bool:
-    """True where nothing about ``options`` asks for more than plain signed requests."""
-    if options.kind != "s3" or options.anonymous or options.credentials is None or extra_parameters(options):
+    """True where nothing about ``options`` asks for more than plain signed requests, for uploads too."""
+    return can_list(options) and not options.anonymous and not extra_parameters(options)
+
+
+def can_list(options: StoreOptions) -> bool:
+    """True where a listing needs no more than a plain request, signed or not."""
+    if options.kind != "s3" or (options.credentials is None and not options.anonymous):
         return False
     url = regions.endpoint(options)
     if url is None:
@@ -66,16 +78,16 @@ def fits(options: StoreOptions) -> bool:
     return not (urlsplit(url).hostname or "").endswith("amazonaws.com") and not _has_proxy(url)
 
 
-def open_direct(options: StoreOptions) -> DirectRequests | None:
-    """None where plain requests will not do; costs no request."""
-    return DirectRequests(options) if fits(options) else None
-
-
 def _has_proxy(url: str) -> bool:
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)
     return parts.scheme in getproxies() and not proxy_bypass(parts.hostname or "")
+
+
+def open_direct(options: StoreOptions) -> DirectRequests | None:
+    """None where not even a listing would do; costs no request."""
+    return DirectRequests(options) if can_list(options) else None
 
 
 class DirectRequests:
@@ -146,6 +158,25 @@ class DirectRequests:
         answer = self._ask("DELETE", key, {"uploadId": upload})
         return answer is not None and answer.status == 204
 
+    def list_page(self, prefix: str, *, token: str | None, start_after: str | None, limit: int) -> ListPage | None:
+        """A page of all keys that start with ``prefix``, exactly as they are."""
+        query = {
+            "list-type": "2",
+            "encoding-type": "url",
+            "max-keys": str(max(1, min(limit, MAX_LIST))),
+            "prefix": prefix,
+        }
+        if token is not None:
+            query["continuation-token"] = token
+        elif start_after is not None:
+            query["start-after"] = start_after
+        headers = {}
+        if self._options.requester_pays:
+            headers["x-amz-request-payer"] = "requester"
+        if self._options.expected_bucket_owner is not None:
+            headers["x-amz-expected-bucket-owner"] = self._options.expected_bucket_owner
+        return listed(self._ask("GET", "", query, headers=headers))
+
     def close(self) -> None:
         """Close the connections that nobody uses. May be called again."""
         with self._lock:
@@ -167,27 +198,28 @@ class DirectRequests:
     ) -> Answer | None:
         import http.client
 
-        target = f"{self._root}/{quote(key, safe='/' + _SAFE, errors='surrogatepass')}"
+        target = f"{self._root}/{quote(key, safe='/' + _SAFE, errors='surrogatepass')}" if key else self._root or "/"
         path_query = canonical_query(query)
+        sent = {"host": self._host, **(headers or {})}
         try:
-            credentials = self._current_credentials()
-            signed = sign(
-                credentials,
-                self._region,
-                method,
-                target,
-                path_query,
-                {"host": self._host, **(headers or {})},
-                digest or hashlib.sha256(body).hexdigest(),
-                time.time(),
-            )
+            if not self._options.anonymous:
+                sent = sign(
+                    self._current_credentials(),
+                    self._region,
+                    method,
+                    target,
+                    path_query,
+                    sent,
+                    digest or hashlib.sha256(body).hexdigest(),
+                    time.time(),
+                )
             connection = self._connection()
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError):
             return None  # whoever tries again will tell
         usable = False
         try:
             connection.putrequest(method, f"{target}?{path_query}", skip_host=True, skip_accept_encoding=True)
-            for name, value in signed.items():
+            for name, value in sent.items():
                 connection.putheader(name, value)
             connection.putheader("content-length", str(len(body)))
             connection.endheaders()
@@ -283,6 +315,46 @@ def sign(
         f"AWS4-HMAC-SHA256 Credential={credentials.access_key_id}/{scope}, SignedHeaders={names}, Signature={signature}"
     )
     return every
+
+
+def listed(answer: Answer | None) -> ListPage | None:
+    """What a listing's answer says; None where it does not say it plainly."""
+    if answer is None or answer.status != 200:
+        return None
+    from xml.etree import ElementTree
+
+    try:
+        root = ElementTree.fromstring(answer.body)
+        space = root.tag.removesuffix("ListBucketResult")
+        if space == root.tag:
+            return None
+        encoded = root.findtext(f"{space}EncodingType") == "url"
+        objects = []
+        for element in root.iterfind(f"{space}Contents"):
+            told = {child.tag: child.text or "" for child in element}
+            key = told[f"{space}Key"]
+            objects.append(
+                ObjectMeta(
+                    unquote_plus(key, errors="strict") if encoded else key,
+                    int(told[f"{space}Size"]),
+                    _whole_second_ns(told[f"{space}LastModified"]),
+                    quoted(told.get(f"{space}ETag")),
+                    storage_class(told.get(f"{space}StorageClass")),
+                )
+            )
+        token = None
+        if root.findtext(f"{space}IsTruncated") == "true":
+            token = root.findtext(f"{space}NextContinuationToken")
+            if not token:
+                return None
+    except (ElementTree.ParseError, LookupError, ValueError):
+        return None
+    return ListPage(tuple(objects), (), token)
+
+
+def _whole_second_ns(text: str) -> int:
+    """Nanoseconds since the epoch, cut to the second as a HEAD tells it."""
+    return int(datetime.fromisoformat(f"{text[:19]}+00:00").timestamp()) * 1_000_000_000
 
 
 def _text(answer: Answer | None, root: str, name: str) -> str | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -59,6 +61,19 @@ def attribute_parameters(attributes: PutAttributes | None) -> dict[str, Any]:
 async def pause(attempt: int) -> None:
     """Wait before attempt ``attempt + 1``: exponential, with full jitter, ten seconds at most."""
     await asyncio.sleep(random.uniform(0, min(10.0, BACKOFF_SECONDS * 2.0**attempt)))
+
+
+def crc32c_parameters(verb: str, asked: Mapping[str, Any], body: bytes | None) -> dict[str, Any]:
+    """A CRC32C for ``verb`` where one is ``asked`` for: botocore would need an extra library to compute it."""
+    if asked.get("ChecksumAlgorithm") != "CRC32C":
+        return {}
+    if verb == "delete_objects":  # some checksum must be sent of what botocore writes there
+        return {"ChecksumAlgorithm": "CRC32"}
+    if body is None:  # the service computes it
+        return {}
+    import google_crc32c
+
+    return {"ChecksumCRC32C": base64.b64encode(google_crc32c.value(body).to_bytes(4, "big")).decode()}
 
 
 def extra_parameters(options: StoreOptions) -> dict[str, Any]:

@@ -25,17 +25,22 @@ from vfsmount.store import aws_errors, s3_direct
 from vfsmount.store.memory import check_key
 from vfsmount.store.options import StoreOptions
 from vfsmount.store.protocol import GetResult, Multipart, PutAttributes, StoreTraits
-from vfsmount.store.s3_answers import meta_from, quoted, ranged, server_time_ns
-from vfsmount.store.s3_parameters import attribute_parameters, extra_parameters, fits_delete_objects, pause, traits_of
+from vfsmount.store.s3_answers import meta_from, page_from, quoted, ranged, server_time_ns
+from vfsmount.store.s3_direct import MAX_LIST
+from vfsmount.store.s3_parameters import (
+    attribute_parameters,
+    crc32c_parameters,
+    extra_parameters,
+    fits_delete_objects,
+    pause,
+    traits_of,
+)
 from vfsmount.store.s3fs_client import S3Client
 from vfsmount.store.s3fs_multipart import S3Upload, copy_in_parts
 
 T = TypeVar("T")
 
 Buffer = bytes | bytearray | memoryview
-
-MAX_LIST: Final = 1000
-"""Keys in one page. Source: S3, ListObjectsV2."""
 
 MAX_DELETE: Final = 1000
 """Keys in one DeleteObjects. Source: S3, DeleteObjects."""
@@ -48,10 +53,11 @@ class S3fsStore:
     """One S3 bucket (AWS, R2, Google's S3 interface, or a server that speaks it)."""
 
     def __init__(self, options: StoreOptions, *, direct: bool = False) -> None:
-        """``direct``: uploads in parts try plain connections first (see :mod:`.s3_direct`)."""
+        """``direct``: uploads in parts and flat listings try plain connections first (see :mod:`.s3_direct`)."""
         self._options = options
         self._bucket = options.bucket
-        self.direct: Final = s3_direct.open_direct(options) if direct else None
+        self._lister: Final = s3_direct.open_direct(options) if direct else None
+        self.direct: Final = self._lister if s3_direct.fits(options) else None
         self._client = S3Client(options)
         self._traits = traits_of(options)
         self._extra = extra_parameters(options)
@@ -95,6 +101,10 @@ class S3fsStore:
         start_after: str | None = None,
         limit: int = MAX_LIST,
     ) -> ListPage:
+        if self._lister is not None and not delimiter:
+            page = self._lister.list_page(prefix, token=token, start_after=start_after, limit=limit)
+            if page is not None:
+                return page
         parameters: dict[str, Any] = {"Prefix": prefix, "MaxKeys": max(1, min(limit, MAX_LIST))}
         if delimiter:
             parameters["Delimiter"] = "/"
@@ -105,12 +115,7 @@ class S3fsStore:
 
         async def list_objects(client: Any) -> ListPage:
             # botocore asks for URL-encoded keys, which XML can carry whatever they are, and decodes them.
-            answer = await self.call(client, "list_objects_v2", prefix, **parameters)
-            return ListPage(
-                tuple(meta_from(item["Key"], item, "Size") for item in answer.get("Contents", ())),
-                tuple(item["Prefix"] for item in answer.get("CommonPrefixes", ())),
-                answer.get("NextContinuationToken") if answer.get("IsTruncated") else None,
-            )
+            return page_from(await self.call(client, "list_objects_v2", prefix, **parameters))
 
         return self.request("list", prefix, list_objects)
 
@@ -210,8 +215,8 @@ class S3fsStore:
 
     def close(self) -> None:
         self._client.close()
-        if self.direct is not None:
-            self.direct.close()
+        if self._lister is not None:
+            self._lister.close()
 
     # -- requests, on the client's loop
 
@@ -236,6 +241,7 @@ class S3fsStore:
         """One S3 request with all that the options add to it. Raises StoreError."""
         known = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[verb]).input_shape.members
         added = {name: value for name, value in self._extra.items() if name in known}
+        added |= crc32c_parameters(verb, added, parameters.get("Body"))
         try:
             return await getattr(client, verb)(Bucket=self._bucket, **(added | parameters))
         except aws_errors.upstream() as error:

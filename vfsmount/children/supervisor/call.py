@@ -9,6 +9,7 @@ from vfsmount.children.supervisor import memory
 from vfsmount.children.supervisor.notify import Cancelled, Notification
 from vfsmount.children.supervisor.paths import AT_FDCWD, Magic
 from vfsmount.errors import os_error
+from vfsmount.vfs.ending import Purpose
 
 if TYPE_CHECKING:
     from vfsmount.children.supervisor.family import Family
@@ -53,7 +54,7 @@ class Call:
             raise Cancelled
 
     def resolve(
-        self, position: int, dirfd: int | None = None, *, follow: bool = True, making: bool = False
+        self, position: int, dirfd: int | None = None, *, follow: bool = True, purpose: Purpose = Purpose.LOOK
     ) -> str | None:
         """The mounted path of the argument at ``position``, relative to the descriptor in the argument ``dirfd``.
 
@@ -64,7 +65,7 @@ class Call:
             return None
         start = AT_FDCWD if dirfd is None else self.integer(dirfd)
         try:
-            path = self.family.resolver.resolve(self.pid, start, raw, follow=follow, making=making)
+            path = self.family.resolver.resolve(self.pid, start, raw, follow=follow, purpose=purpose)
         except Magic:
             self.magic = True
             return None

@@ -16,6 +16,7 @@ from vfsmount.children.supervisor.call import (
     Call,
 )
 from vfsmount.errors import os_error
+from vfsmount.vfs.ending import Purpose
 
 _NOREPLACE: Final = 1
 _UTIME_NOW: Final = 0x3FFFFFFF
@@ -31,7 +32,7 @@ def mkdirat(call: Call) -> int:
 
 
 def rmdir(call: Call) -> int:
-    return _rmdir(call, call.resolve(0, follow=False))
+    return _rmdir(call, call.resolve(0, follow=False, purpose=Purpose.REMOVE))
 
 
 def unlink(call: Call) -> int:
@@ -39,21 +40,27 @@ def unlink(call: Call) -> int:
 
 
 def unlinkat(call: Call) -> int:
-    path = call.resolve(1, 0, follow=False)
-    return _rmdir(call, path) if call.integer(2) & AT_REMOVEDIR else _unlink(call, path)
+    if call.integer(2) & AT_REMOVEDIR:
+        return _rmdir(call, call.resolve(1, 0, follow=False, purpose=Purpose.REMOVE))
+    return _unlink(call, call.resolve(1, 0, follow=False))
 
 
 def rename(call: Call) -> int:
-    return _rename(call, call.resolve(0, follow=False), call.resolve(1, follow=False, making=True), 0)
+    source = call.resolve(0, follow=False, purpose=Purpose.LEAVE)
+    return _rename(call, source, call.resolve(1, follow=False, purpose=Purpose.TAKE), 0)
 
 
 def renameat(call: Call) -> int:
-    return _rename(call, call.resolve(1, 0, follow=False), call.resolve(3, 2, follow=False, making=True), 0)
+    return _rename_between(call, 0)
 
 
 def renameat2(call: Call) -> int:
-    source, target = call.resolve(1, 0, follow=False), call.resolve(3, 2, follow=False, making=True)
-    return _rename(call, source, target, call.integer(4))
+    return _rename_between(call, call.integer(4))
+
+
+def _rename_between(call: Call, flags: int) -> int:
+    source = call.resolve(1, 0, follow=False, purpose=Purpose.LEAVE)
+    return _rename(call, source, call.resolve(3, 2, follow=False, purpose=Purpose.TAKE), flags)
 
 
 def link(call: Call) -> int:
@@ -150,7 +157,7 @@ def utimensat(call: Call) -> int:
 
 
 def _mkdir(call: Call, position: int, dirfd: int | None) -> int:
-    path = call.resolve(position, dirfd, follow=False, making=True)
+    path = call.resolve(position, dirfd, follow=False, purpose=Purpose.MAKE)
     if path is None:
         return PROCEED
     if not call.family.view.table.covers(path):

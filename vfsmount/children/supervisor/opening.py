@@ -15,6 +15,7 @@ from vfsmount.children.supervisor.notify import Cancelled
 from vfsmount.children.supervisor.paths import Outside
 from vfsmount.children.supervisor.writers import Writer
 from vfsmount.errors import os_error
+from vfsmount.vfs.ending import opening
 from vfsmount.vfs.staged import StagedFile
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def openat2(call: Call) -> int:
 def _open(call: Call, position: int, dirfd: int | None, flags: int, mode: int) -> int:
     cloexec = bool(flags & os.O_CLOEXEC)
     try:
-        path = call.resolve(position, dirfd, follow=not flags & os.O_NOFOLLOW)
+        path = call.resolve(position, dirfd, follow=not flags & os.O_NOFOLLOW, purpose=opening(flags))
     except Outside as outside:
         number = real.fd_open(outside.path, flags | os.O_CLOEXEC | os.O_NOCTTY, mode & 0o7777)
         return _given(call, number, cloexec=cloexec)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
 from vfsmount.errors import os_error
+from vfsmount.vfs.ending import Purpose, check_ending
 
 if TYPE_CHECKING:
     from vfsmount.vfs.mounts import MountTable
@@ -59,7 +60,7 @@ class Resolver:
             return False
         return self.mounted(found) is not None
 
-    def resolve(self, pid: int, dirfd: int, raw: bytes, *, follow: bool, making: bool = False) -> str | None:
+    def resolve(self, pid: int, dirfd: int, raw: bytes, *, follow: bool, purpose: Purpose = Purpose.LOOK) -> str | None:
         """The absolute normalised path on a mount (or of a synthetic directory above one); None: not ours.
 
         Raises: Outside, Magic; ENOTDIR, ENOENT, ELOOP for paths that lead through a mount.
@@ -83,7 +84,7 @@ class Resolver:
             raise Magic
         plain = "/" + posixpath.normpath(text).lstrip("/")
         if "/.." not in text and self._table.covers(plain):
-            return self._checked(plain, text, making)
+            return check_ending(self._table, plain, text, purpose)
         if not inside and "/.." not in text and real.access(text, 0, follow_symlinks=False):
             # Exists on the disk. A link on the way may still lead to what a mount hides, where one hides something.
             if not self._hides() and not (follow and _is_link(text)):
@@ -92,7 +93,7 @@ class Resolver:
         if found is None:
             raise Magic
         if self._table.covers(found):
-            return self._checked(found, text, making)
+            return check_ending(self._table, found, text, purpose)
         if self._table.is_ancestor(found) and not real.access(found, 0):
             return found
         if inside or crossed:
@@ -101,18 +102,6 @@ class Resolver:
 
     def _hides(self) -> bool:
         return any(os.path.isabs(point) and _is_directory(point) for point in self._table.points)
-
-    def _checked(self, plain: str, text: str, making: bool) -> str:
-        if text.endswith(("/", "/.")) and not self._table.is_point(plain):
-            try:
-                attr = self._table.stat(plain)
-            except FileNotFoundError:
-                if not making:
-                    raise
-            else:
-                if not attr.is_dir:
-                    raise os_error(errno.ENOTDIR, plain)
-        return plain
 
     def _walk(self, absolute: str, *, follow: bool) -> tuple[str | None, bool]:
         """Component by component, following links on the local disk; None for what leads through /proc, whose links
