@@ -257,6 +257,35 @@ def test_regression_a_forked_child_can_use_paths_that_its_parent_had_open(bucket
 
 
 @pytest.mark.claim("WRITE-7")
+def test_regression_what_another_thread_was_opening_at_the_fork_is_nobodys_in_the_child(
+    bucket: Bucket, mount: Mounter
+) -> None:
+    bucket.put("f", b"content")
+    mnt = mount()
+    gate = mnt.faults.hold("get_range", key="f")
+
+    def opening() -> bytes:
+        with open(mnt / "f", "rb") as file:
+            return file.read()
+
+    with ThreadPoolExecutor(1) as other:
+        done = other.submit(opening)
+        gate.wait_arrived()
+        with refused(errno.EPERM, mnt / "f"):
+            open(mnt / "f", "wb")
+
+        def child() -> None:
+            (mnt / "f").write_bytes(b"by the child")
+
+        try:
+            in_child(child)
+        finally:
+            gate.release()
+        assert done.result(20) == b"content"
+    (mnt / "f").write_bytes(b"nobody reads it any more")
+
+
+@pytest.mark.claim("WRITE-7")
 def test_regression_a_forked_child_writes_into_no_staged_file_of_its_parent(bucket: Bucket, mount: Mounter) -> None:
     bucket.put("f", b"0123456789")
     mnt = mount(writes="staged")

@@ -58,10 +58,12 @@ class _Below:
 class Readers:
     """The open readers of one file."""
 
-    __slots__ = ("count",)
+    __slots__ = ("count", "opening")
 
     def __init__(self) -> None:
         self.count = 0
+        self.opening = 0
+        """Opens under way; none of them is in a forked child."""
 
 
 class LocalState:
@@ -251,20 +253,26 @@ class LocalState:
                 self._drop_writer(path)
 
     def begin_read(self, path: str) -> Readers | None:
-        """Count a reader of ``path``; None where it is being written."""
+        """Count a reader of ``path``, whose open is under way; None where it is being written."""
         with self._lock:
             if path in self._writers:
                 return None
             readers = self._readers.setdefault(path, Readers())
-            readers.count += 1
+            readers.opening += 1
             return readers
+
+    def opened_read(self, path: str, readers: Readers, *, reads: bool) -> None:
+        """The open that ``begin_read`` gave ``readers`` to has ended; with ``reads`` in a file, until ``end_read``."""
+        with self._lock:
+            readers.opening -= 1
+            readers.count += reads
+            self._drop_readers(path, readers)
 
     def end_read(self, path: str, readers: Readers) -> None:
         """``readers``: what ``begin_read`` gave."""
         with self._lock:
             readers.count -= 1
-            if readers.count == 0 and self._readers.get(path) is readers:
-                del self._readers[path]
+            self._drop_readers(path, readers)
 
     def forget_readers(self, path: str) -> None:
         """What was at ``path``, or below it, was removed or moved by us: whoever reads that does not read what comes
@@ -290,11 +298,18 @@ class LocalState:
         self._openers = 0
         self._departed = {}
         self._writers = {}
+        for path, readers in list(self._readers.items()):
+            readers.opening = 0
+            self._drop_readers(path, readers)
         self._below = _Below()
         for path in self._directories:
             self._below.add(path)
 
     # -- under the lock --
+
+    def _drop_readers(self, path: str, readers: Readers) -> None:
+        if readers.count + readers.opening == 0 and self._readers.get(path) is readers:
+            del self._readers[path]
 
     def _depart(self, path: str) -> None:
         if self._openers:

@@ -113,13 +113,12 @@ class Opener:
         readers = self._local.begin_read(path)
         if readers is None:
             return self._open_written(path, flags, display)
+        reads = False
         try:
             handle = self._fetch_first(path, flags, display, readers)
-        except BaseException:
-            self._local.end_read(path, readers)
-            raise
-        if handle.is_dir:
-            self._local.end_read(path, readers)
+            reads = not handle.is_dir
+        finally:
+            self._local.opened_read(path, readers, reads=reads)
         return handle
 
     def _open_written(self, path: str, flags: int, display: str) -> OpenFile:
