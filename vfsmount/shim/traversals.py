@@ -7,11 +7,13 @@ a mount is handed to the original and no more.
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
 import pathlib
 import shutil
 from collections.abc import Iterator
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final
 
 from vfsmount import real
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 _GENERATORS: Final = ((os, "walk"), (os, "fwalk"), (glob, "iglob"))
 _METHODS: Final = ((pathlib.Path, "walk"), (pathlib.Path, "glob"), (pathlib.Path, "rglob"))
-_CALLS: Final = ((shutil, "rmtree"), (shutil, "make_archive"))
+_CALLS: Final = ((shutil, "make_archive"),)
 
 
 def replacements(context: ShimContext) -> Iterator[Replacement]:
@@ -37,6 +39,7 @@ def replacements(context: ShimContext) -> Iterator[Replacement]:
             yield Replacement(namespace, name, _step_by_step(original, reaches))
     for namespace, name in _CALLS:
         yield Replacement(namespace, name, announced(vars(namespace)[name], reaches))
+    yield Replacement(shutil, "rmtree", _removing(shutil.rmtree, context.table, reaches))
     yield Replacement(shutil, "copytree", _in_parallel(shutil.copytree, context.table, reaches))
 
 
@@ -46,8 +49,46 @@ def announced(original: Function, reaches: Function) -> Function:
     def call(*args: Any, **kwargs: Any) -> object:
         if is_under_way() or not reaches(args, kwargs):
             return original(*args, **kwargs)
-        with Traversal():
+        traversal = Traversal()
+        args, kwargs = _outside(traversal, args, kwargs)
+        with traversal:
             return original(*args, **kwargs)
+
+    return _like(call, original)
+
+
+def _outside(
+    traversal: Traversal, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments, the caller's own functions among them as code that is no part of ``traversal``."""
+
+    def one(given: Any) -> Any:
+        if not isinstance(given, (FunctionType, MethodType, functools.partial)):
+            return given
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with traversal.left():
+                return given(*args, **kwargs)
+
+        return functools.update_wrapper(call, given) if hasattr(given, "__name__") else call
+
+    return tuple(map(one, args)), {name: one(given) for name, given in kwargs.items()}
+
+
+def _removing(original: Function, table: MountTable, reaches: Function) -> Function:
+    """``announced``, as one that deletes all files below."""
+
+    def call(*args: Any, **kwargs: Any) -> object:
+        if is_under_way() or not reaches(args, kwargs):
+            return original(*args, **kwargs)
+        # Below a nested mount, keys of the outer one are out of sight.
+        traversal = Traversal(removes=not table.nested)
+        args, kwargs = _outside(traversal, args, kwargs)
+        try:
+            with traversal:
+                return original(*args, **kwargs)
+        finally:
+            traversal.finish()
 
     return _like(call, original)
 

@@ -44,7 +44,7 @@ class GcsfsStore:
         self._options = options
         self._bucket = options.bucket
         self._client = GcsClient(options)
-        self._traits = StoreTraits(min_part_size=1, max_copy_size=5 << 40, max_put_size=5 << 40)
+        self._traits = StoreTraits(bulk_delete=False, min_part_size=1, max_copy_size=5 << 40, max_put_size=5 << 40)
 
     @property
     def bucket(self) -> str:

@@ -39,12 +39,12 @@ T = TypeVar("T")
 def traits_of(options: StoreOptions) -> StoreTraits:
     """What the service behind ``options`` can do."""
     if options.kind == "gs":
-        return StoreTraits(max_copy_size=5 << 40, max_put_size=5 << 40)
+        return StoreTraits(bulk_delete=False, max_copy_size=5 << 40, max_put_size=5 << 40)
     if options.provider == "r2":
         return StoreTraits(equal_parts=True)  # Source: R2 multipart upload limits
     if options.provider == "gcs":
         # Its S3 interface ignores If-Match and If-None-Match on writes. Source: GCS XML API, conditional headers.
-        return StoreTraits(conditional_put=False)
+        return StoreTraits(conditional_put=False, bulk_delete=False)
     if options.provider == "other":
         # SeaweedFS lists as its directories are sorted: "a/b" before "a b".
         return StoreTraits(ordered_list=False)

@@ -27,6 +27,8 @@ class StoreTraits:
     """``if_none_match`` and ``if_match`` on put and complete are atomic across clients."""
     server_copy: bool = True
     """``copy`` moves no bytes through this process."""
+    bulk_delete: bool = True
+    """``delete_many`` costs a request for each thousand keys."""
     equal_parts: bool = False
     """All parts of a multipart upload but the last must have one size (Cloudflare R2)."""
     min_part_size: int = 5 << 20

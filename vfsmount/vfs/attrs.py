@@ -142,7 +142,8 @@ class AttrCache:
         self._listed: LRUCache[str, int] = LRUCache(CACHE_ENTRIES // 10)
         self._changed: LRUCache[str, int] = LRUCache(CACHE_ENTRIES // 10)
         self._changed_below: dict[str, int] = {}
-        self._forgotten = 0
+        self._changed_before: dict[str, int] = {}
+        self._turned = self._forgotten = 0
         self._floor = 0
         self._ttl = ttl
         self._negative_ttl = negative_ttl
@@ -189,7 +190,7 @@ class AttrCache:
             until = (now if since is None else since) + self._ttl
             if epoch < self._floor or until <= now:
                 return
-            if epoch < max(self._forgotten, self._changed_below.get(path, 0)):
+            if epoch < self._changed_at(path):
                 changed = self._changed
                 attrs = {name: one for name, one in attrs.items() if epoch >= changed.get(child_of(path, name), 0)}
             if len(attrs) > CACHE_ENTRIES:
@@ -210,7 +211,12 @@ class AttrCache:
     def changed_since(self, path: str, epoch: int) -> bool:
         """True where something at or below the directory ``path`` was changed here, or forgotten, after ``epoch``."""
         with self._lock:
-            return epoch < self._floor or epoch < max(self._forgotten, self._changed_below.get(path, 0))
+            return epoch < self._floor or epoch < self._changed_at(path)
+
+    def _changed_at(self, path: str) -> int:
+        """The epoch of the last change at or below ``path``, or a later one."""
+        below = self._changed_below.get(path) or self._changed_before.get(path, 0)
+        return max(self._forgotten, below)
 
     def put(self, path: str, attr: Attr | None, asked: int) -> None:
         """Remember what was just learnt, or, where it may not be trusted for any time, only forget what was known.
@@ -251,7 +257,7 @@ class AttrCache:
             found = self._directories.get(parent)
             if found is None or found.until <= self._now() or name in found.names:
                 return False
-            changed = max(self._floor, self._forgotten, self._changed_below.get(path, 0))
+            changed = max(self._floor, self._changed_at(path))
             return found.epoch >= changed
 
     def drop(self, path: str) -> None:
@@ -261,8 +267,8 @@ class AttrCache:
             self._epoch += 1
             self._changed[path] = self._epoch
             if len(self._changed_below) > CACHE_ENTRIES // 10:
-                self._changed_below.clear()
-                self._forgotten = self._epoch
+                self._changed_before, self._changed_below = self._changed_below, {}
+                self._forgotten, self._turned = self._turned, self._epoch
             for above in (path, *ancestors_of(path), ""):
                 self._changed_below[above] = self._epoch
             self._forget(path)

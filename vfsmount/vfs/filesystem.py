@@ -25,8 +25,9 @@ from vfsmount.vfs.openfile import DirectoryFile, OpenFile
 from vfsmount.vfs.opening import Opener, refuse
 from vfsmount.vfs.options import FsOptions
 from vfsmount.vfs.policy import Node
+from vfsmount.vfs.removing import Removal
 from vfsmount.vfs.renaming import MARKER, Renamer
-from vfsmount.vfs.traversal import is_under_way
+from vfsmount.vfs.traversal import PerTraversal, is_removing, is_under_way
 
 BLOCK_SIZE: Final = 4096
 """``f_bsize``, bytes."""
@@ -81,6 +82,7 @@ class Filesystem:
             appearance=self._appearance,
             flat=self._flat_listing if store.traits.flat_list and options.metadata_ttl > 0 else None,
         )
+        self._removals = PerTraversal(self._removal)
         self._renamer = Renamer(store, options, self._node, self._local, self._cache, self._lookup, submit, clock)
         self._opener = Opener(
             store,
@@ -113,6 +115,17 @@ class Filesystem:
             submit=self._submit,
         )
 
+    def _removal(self) -> Removal:
+        return Removal(
+            self.store,
+            self.options,
+            local=self._local,
+            cache=self._cache,
+            flat=self._listing.flat,
+            submit=self._submit,
+            clock=self._clock,
+        )
+
     @property
     def device(self) -> int:
         """``st_dev``."""
@@ -128,6 +141,8 @@ class Filesystem:
         """One LIST for each thousand names, or keys of a traversal; answers the stat of each of them for
         ``metadata_ttl``.
         """
+        if is_removing() and (removal := self._removals.current()) is not None:
+            removal.entered(path)
         found = self._listing.entries(path, display)
         self._opener.beginnings.listed(path, found)
         return found
@@ -185,6 +200,13 @@ class Filesystem:
         """
         node, _ = self._node(path, display)
         refuse(policy.rmdir(node, self.options, local_below=self._local.anything_below(path)), display)
+        removal = self._removals.current() if is_removing() else None
+        if removal is None or not removal.is_empty(path):
+            self._rmdir_remote(path, display)
+        self._local.remove_directory(path)
+        self._cache.drop(path)
+
+    def _rmdir_remote(self, path: str, display: str) -> None:
         prefix = prefix_of(self.options.key_prefix, path)
         try:
             page = self.store.list_page(prefix, delimiter=False, limit=2)
@@ -195,24 +217,27 @@ class Filesystem:
                 self.store.delete(prefix)
         except StoreError as error:
             raise from_store(error, display) from error
-        self._local.remove_directory(path)
-        self._cache.drop(path)
 
     def unlink(self, path: str, display: str) -> None:
-        """One DELETE, and the look-up where the file was not seen lately.
+        """One DELETE, and the look-up where the file was not seen lately; of ``rmtree`` see
+        :class:`~vfsmount.vfs.removing.Removal`.
 
         Raises EPERM (``allow_delete`` is off, or being written), EISDIR, ENOENT, EROFS.
         """
+        removal = self._removals.current() if is_removing() else None
         with self._claims.hold(path):
-            refuse(policy.unlink(self._node(path, display, fresh=False)[0], self.options), display)
-            staged = self._local.staged(path)
-            if staged is not None:
-                staged.detach()
-                self._local.drop_staged(path, staged)
-            try:
-                self.store.delete(key_of(self.options.key_prefix, path))
-            except StoreError as error:
-                raise from_store(error, display) from error
+            if removal is None or not removal.has_deleted(path) or self._local.is_being_written(path):
+                if removal is None or not removal.has_tried(path) or self._local.is_being_written(path):
+                    refuse(policy.unlink(self._node(path, display, fresh=False)[0], self.options), display)
+                staged = self._local.staged(path)
+                if staged is not None:
+                    staged.detach()
+                    self._local.drop_staged(path, staged)
+                try:
+                    if removal is None or staged is not None or not removal.delete(path):
+                        self.store.delete(key_of(self.options.key_prefix, path))
+                except StoreError as error:
+                    raise from_store(error, display) from error
             self._local.forget_readers(path)
             self._local.keep_ancestors(path, self._clock.time_ns())
             self._cache.drop(path)

@@ -103,6 +103,8 @@ class FlatListing:
         self._next: _Asked | None = None
         self._credit = CREDIT
         self._named: OrderedDict[str, None] = OrderedDict()
+        self._back = 1
+        """Directories before the one asked for that a page begins with, in a traversal that goes backwards."""
 
     def directory(self, prefix: str, changed_since: Callable[[int], bool]) -> Listed | None:
         """What lies directly below ``prefix``; None where it is to be listed by itself.
@@ -150,6 +152,22 @@ class FlatListing:
         for meta in self._below(prefix, self._pages):
             return not changed_since(min(page.epoch for page in self._pages)) and bool(meta.key)
         return False
+
+    def held(self, prefix: str) -> list[tuple[ObjectMeta, int, bool]]:
+        """The objects below ``prefix`` that are known without a request, each with the epoch before it was asked for,
+        and whether all keys below it, were it a directory, are known too.
+        """
+        oldest = self._now() - self._ttl
+        if not self._orders or self._pid != real.getpid():
+            return []
+        last = "" if self._complete or not self._pages else self._pages[-1].high
+        return [
+            (meta, page.epoch, not last.startswith(meta.key))
+            for page in self._pages
+            if page.since > oldest
+            for meta in page.objects
+            if meta.key.startswith(prefix)
+        ]
 
     # -- where the listing stands
 
@@ -212,13 +230,31 @@ class FlatListing:
         self._token = None
         if self._scope is None or not prefix.startswith(self._scope) or not self._ordered:
             self._scope, low = prefix, ""
-        elif prefix < self._low:  # backwards, as pathlib goes from Python 3.13 on: its siblings come next
-            low = prefix[: prefix.rindex("/", 0, -1) + 1] if "/" in prefix[:-1] else ""
-            low = low if low.startswith(self._scope) and low != self._scope else ""
+        elif prefix < self._low:  # backwards, as pathlib and shutil go from Python 3.13 on: its siblings come next
+            low = self._low_before(prefix)
         else:
             low = prefix
-        self._low = low
-        return self._add(low, self._ask(low, submit=False))
+        back, self._low = prefix < self._low, low
+        if not self._add(low, self._ask(low, submit=False)):
+            return False
+        if back:
+            size = max(1, len(self._pages[-1].objects))
+            fitting = min(2 * self._back, self._back * PAGE * 3 // 4 // size)
+            self._back = fitting if self._passed(prefix) else self._back // 4
+        return True
+
+    def _low_before(self, prefix: str) -> str:
+        """Where to begin so that the page holds what comes next where a traversal goes backwards: with some of the
+        directories before this one that it was told of, as many as a page seems to hold.
+        """
+        scope = self._scope or ""
+        level = prefix[: prefix.index("/", len(scope)) + 1] if len(prefix) > len(scope) else ""
+        depth = level.count("/")
+        before = sorted(one for one in self._named if one < level and one.startswith(scope) and one.count("/") == depth)
+        if before and self._back:
+            return before[-min(self._back, len(before))]
+        low = prefix[: prefix.rindex("/", 0, -1) + 1] if "/" in prefix[:-1] else ""
+        return low if low.startswith(scope) and low != scope else ""
 
     def _advance(self) -> bool:
         asked = self._next or self._ask(submit=False)

@@ -61,11 +61,11 @@ class Listing:
         self._lookup.check(path, display, missing=True)
         if self._lookup.is_known_file(path) and self._local.directory(path) is None:
             raise os_error(errno.ENOTDIR, display)  # glob and rglob try to list every file that they meet
-        flat = None if self._traversals is None else self._traversals.current()
+        flat = self.flat()
         told = None if flat is None else flat.directory(*self._below(path))
         contents = _Contents()
         since = None
-        if told is not None and (told.page.objects or told.page.prefixes):
+        if told is not None and (told.page.objects or told.page.prefixes or (path and self._local.directory(path))):
             epoch, since = told.epoch, told.since
             self._read(path, told.page, contents)
         else:
@@ -100,13 +100,20 @@ class Listing:
             flat.named([prefix_of(self._key_prefix, child_of(path, name)) for name in directories])
         return ordered
 
+    def flat(self) -> FlatListing | None:
+        """What feeds the traversal under way."""
+        return None if self._traversals is None else self._traversals.current()
+
     def told(self, path: str) -> Attr | None:
         """The attr of a directory that the traversal under way was told of and now comes to; at most the request that
         it makes in any case. None outside of traversals, and for whatever else is there.
         """
-        flat = None if self._traversals is None else self._traversals.current()
-        if flat is None or not path or self._local.directory(path) is not None or self._local.is_being_written(path):
+        flat = self.flat()
+        if flat is None or not path or self._local.is_being_written(path):
             return None
+        made = self._local.directory(path)
+        if made is not None:
+            return self._appearance.directory(path, made or None)
         known, attr = self._cache.get(path)
         if known:
             return attr if attr is not None and attr.is_dir else None

@@ -49,6 +49,8 @@ class MountTable:
         points = tuple(mount.point for mount in ordered)
         by_point, below = {mount.point: mount for mount in ordered}, _names_below(points)
         self.mounts, self.points, self._by_point, self._below = ordered, points, by_point, below
+        self.nested: bool = any(one != other and one.startswith(f"{other}/") for one in points for other in points)
+        """A mount point lies below another one."""
 
     # -- which paths are ours --
 

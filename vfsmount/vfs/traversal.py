@@ -25,9 +25,11 @@ _current = _Current()
 class Traversal:
     """One call of ``os.walk`` or its like; a context manager around each stretch of its own code."""
 
-    __slots__ = ("_fed", "_outer")
+    __slots__ = ("_fed", "_outer", "removes")
 
-    def __init__(self) -> None:
+    def __init__(self, *, removes: bool = False) -> None:
+        """``removes``: it is going to delete every file that it comes to."""
+        self.removes = removes
         self._fed: dict[int, tuple[object, object]] = {}
         self._outer: list[Traversal | None] = []
 
@@ -39,12 +41,29 @@ class Traversal:
     def __exit__(self, *_: object) -> None:
         _current.traversal = self._outer.pop()
 
+    @contextlib.contextmanager
+    def left(self) -> Iterator[None]:
+        """Around code of the caller's that the traversal calls."""
+        before = _current.traversal
+        _current.traversal = self._outer[-1] if self._outer else None
+        try:
+            yield
+        finally:
+            _current.traversal = before
+
     def of(self, owner: object, make: Callable[[], T]) -> T:
         """What this traversal keeps for ``owner``; made at the first call."""
         found = self._fed.get(id(owner))
         if found is None:
             found = self._fed[id(owner)] = owner, make()
         return found[1]  # type: ignore[return-value]
+
+    def finish(self) -> None:
+        """It is over: what it keeps is told, where that has a ``finish``."""
+        for _, kept in self._fed.values():
+            end = getattr(kept, "finish", None)
+            if end is not None:
+                end()
 
 
 class PerTraversal(Generic[T]):
@@ -64,6 +83,11 @@ class PerTraversal(Generic[T]):
 def is_under_way() -> bool:
     """True where a traversal's own code is running in this thread."""
     return _current.traversal is not None
+
+
+def is_removing() -> bool:
+    """True where it is that of one that removes."""
+    return _current.traversal is not None and _current.traversal.removes
 
 
 @contextlib.contextmanager
