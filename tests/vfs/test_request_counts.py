@@ -27,6 +27,27 @@ def test_what_was_listed_is_opened_with_one_get(world: World) -> None:
         assert world.read("d/f") == b"data"
 
 
+@pytest.mark.parametrize(("size", "first"), [(300 << 10, 300 << 10), (1 << 20, 1 << 20), ((1 << 20) + 1, 256 << 10)])
+def test_what_was_listed_and_is_not_large_comes_whole_with_its_open(world: World, size: int, first: int) -> None:
+    world.put("d/f", data=bytes(size))
+    world.names("d")
+    file = world.open("d/f")
+    assert world.store.bytes_read == first
+    with world.store.expect(get_range=int(size > first)):
+        assert len(file.pread(size + 1, 0)) == size
+    file.close()
+
+
+def test_what_there_is_no_memory_for_comes_in_small_requests() -> None:
+    world = World()
+    world.budget.limit = 1 << 20
+    world.put("d/f", data=bytes(1 << 20))
+    world.names("d")
+    world.open("d/f").close()
+    assert world.store.bytes_read == 256 << 10
+    world.close()
+
+
 def test_a_small_file_is_opened_read_and_closed_in_one_round_trip(world: World) -> None:
     world.put("d/f", data=b"x" * 100_000)
     held = world.faulty.hold("get_range")

@@ -17,10 +17,9 @@ from vfsmount.errors import StoreError
 from vfsmount.model import Entry
 from vfsmount.store.protocol import GetResult
 from vfsmount.transfer.budget import Budget, Charge
-from vfsmount.transfer.chunk import same_version
+from vfsmount.transfer.chunk import ON_ITS_WAY, same_version
 from vfsmount.transfer.pool import Submit
 from vfsmount.transfer.sequence import MOST_WIDTH, OpenSequence
-from vfsmount.transfer.window import FIRST_REQUEST
 from vfsmount.vfs.attrs import AttrCache
 from vfsmount.vfs.namespace import child_of, parent_of
 from vfsmount.vfs.traversal import is_one_of_several
@@ -40,6 +39,8 @@ class Requests(NamedTuple):
 
     beginning: Callable[[str], GetResult]
     """Metadata and first bytes of the file at a path. Raises StoreError."""
+    length: Callable[[str], int]
+    """How many bytes that asks for."""
     hidden: Callable[[str], bool]
     """Whether a directory hides it. Raises StoreError."""
     is_unhidden: Callable[[str], bool]
@@ -142,7 +143,7 @@ class Ahead:
                 self._width = 0
             paths = [one for name in wanted if (one := child_of(above, name)) not in self._fetched]
         for one in paths:
-            charge = self._budget.charge(2 * FIRST_REQUEST)
+            charge = self._budget.charge(ON_ITS_WAY * self._requests.length(one))
             if charge is None:
                 return
             fetched = self._ask(one, charge)

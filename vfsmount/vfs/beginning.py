@@ -9,12 +9,13 @@ from vfsmount.clock import Clock
 from vfsmount.model import Entry
 from vfsmount.store.protocol import GetRange, GetResult, Store
 from vfsmount.transfer.budget import Budget
+from vfsmount.transfer.chunk import ON_ITS_WAY
 from vfsmount.transfer.chunkcache import ChunkCache
 from vfsmount.transfer.disk_cache import CachedRanges, DiskCache
 from vfsmount.transfer.pool import Submit
 from vfsmount.transfer.prefetcher import Prefetcher
 from vfsmount.transfer.reader import Reader
-from vfsmount.transfer.window import FIRST_REQUEST
+from vfsmount.transfer.window import FIRST_REQUEST, SECOND_REQUEST
 from vfsmount.vfs.ahead import Ahead, Requests
 from vfsmount.vfs.attrs import AttrCache
 from vfsmount.vfs.lookup import Lookup
@@ -40,11 +41,13 @@ class Beginnings:
         self._store: Final = store
         self._options: Final = options
         self._lookup: Final = lookup
+        self._cache: Final = cache
+        self._budget: Final = budget
         self._ranges: Final[GetRange] = _ranges(store, options)
         self._prefetcher: Final = Prefetcher(
             self._ranges, submit=submit, budget=budget, clock=clock, chunks=None if options.cache_dir else chunks
         )
-        requests = Requests(self.fetch, lookup.has_keys_below, self.is_unhidden)
+        requests = Requests(self.fetch, self._length, lookup.has_keys_below, self.is_unhidden)
         self._ahead: Final = Ahead(requests, cache, ttl=options.metadata_ttl, submit=submit, budget=budget, clock=clock)
 
     def listed(self, path: str, entries: Sequence[Entry]) -> None:
@@ -63,7 +66,21 @@ class Beginnings:
             meta = self._store.head(key)
             if known.is_of(meta):
                 return GetResult(meta, known.data)
-        return self._ranges.get_range(key, 0, FIRST_REQUEST)
+        length = self._length(path)
+        charge = self._budget.charge(ON_ITS_WAY * length)
+        if charge is None:
+            return self._ranges.get_range(key, 0, FIRST_REQUEST)
+        try:
+            return self._ranges.get_range(key, 0, length)
+        finally:
+            charge.release()
+
+    def _length(self, path: str) -> int:
+        """Bytes of the first request: all of a file that was seen lately and is not large, so that no second one is
+        waited for.
+        """
+        _, attr = self._cache.get(path)
+        return SECOND_REQUEST if attr is not None and FIRST_REQUEST < attr.size <= SECOND_REQUEST else FIRST_REQUEST
 
     def is_unhidden(self, path: str) -> bool:
         """True where it need not be asked whether a directory hides the file."""
