@@ -130,3 +130,8 @@ def fs_options(point: str, mount: CloudBucketMount) -> FsOptions:
         cache_max_bytes=mount.cache_max_bytes,
         endpoint=configuration.checks.redact(mount.bucket_endpoint_url or mount.provider or ""),
     )
+
+
+def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}: {value!r} is none of {', '.join(map(repr, allowed))}")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from vfsmount import config as configuration
 from vfsmount import real
-from vfsmount.activation import check_buckets, describe, fs_options
+from vfsmount.activation import check_buckets, check_choice, describe, fs_options
 from vfsmount.clock import SystemClock
 from vfsmount.config import CloudBucketMount
 from vfsmount.counters import By, Counters, Stats
@@ -183,7 +183,8 @@ class Session:
 
         Both are said in a warning, because the owner did not close it; the first failure is returned.
         """
-        failures = _process.shim.context.fds.close_all(self._has) if _process.shim is not None else []
+        shim, has = _process.shim, self._has
+        failures = [*shim.context.fds.close_all(has), *shim.children.end(has)] if shim is not None else []
         for mount in self._mounts:
             for writer in mount.fs.open_writers():  # opened below the shim
                 log.warning("%s was not closed; committing it now", writer.display)
@@ -242,19 +243,21 @@ def activate(
     check: bool = True,
     on_leak: OnLeak = "error",
     memory_limit: int | None = None,
+    native: bool = False,
 ) -> Session:
     """Mount buckets and patch the process, until the session is closed; a context manager.
 
     ``config``: mount point -> CloudBucketMount or URL, or the path of a TOML file, or None for ``$VFSMOUNT_CONFIG``. A
     second activation adds its mounts to the first one's. ``check`` proves every bucket with one request, all at once.
-    ``memory_limit``: bytes for prefetching and uploads together.
+    ``memory_limit``: bytes for prefetching and uploads together. ``native``: a process that is started for it answers
+    native libraries' system calls on mounted paths too; this cannot be undone.
 
     Raises ValueError and TypeError for a bad configuration, OSError (with the StoreError as its cause) where ``check``
     fails.
     """
     mounts = configuration.load(config)
-    _check_choice("children", children, ("auto", "always", "staging", "never"))
-    _check_choice("on_leak", on_leak, ("error", "warn", "ignore"))
+    check_choice("children", children, ("auto", "always", "staging", "never"))
+    check_choice("on_leak", on_leak, ("error", "warn", "ignore"))
     _check_free(mounts)
     from vfsmount.store.factory import open_store
 
@@ -271,6 +274,12 @@ def activate(
             raise
     session = _start(mounts, stores, mounts, children=children, on_leak=on_leak, memory_limit=memory_limit)
     session._learn(proofs)
+    try:
+        if native and _process.shim is not None and _process.shim.children.go_native():
+            session._on_leak = "ignore"  # what is there is on the mount, not the disk
+    except BaseException:
+        session.close()
+        raise
     return session
 
 
@@ -317,6 +326,14 @@ def inherit(
     if _process.shim is not None:
         _process.shim.children.handover.adopt((session.id,), handover, served=served)
     return session
+
+
+def mounted(
+    mounts: Mapping[str, CloudBucketMount], stores: Mapping[str, Store], memory_limit: int | None
+) -> tuple[Sequence[Mount], Callable[[], None]]:
+    """The mounts, for a process that is not patched for them, and a function that lets go of them."""
+    session = Session(mounts, stores, children="never", on_leak="ignore", memory_limit=memory_limit)
+    return session._mounts, session._release
 
 
 def deactivate() -> None:
@@ -417,6 +434,7 @@ def _remount() -> None:
     if _process.shim is not None:
         _process.shim.children.mode = _process.sessions[-1].children
         _process.shim.children.handover.described = describe(_process.sessions)
+        _process.shim.children.show()
 
 
 def _forget(session: Session) -> None:
@@ -456,11 +474,6 @@ def _check_free(mounts: Mapping[str, CloudBucketMount]) -> None:
         where = mounts[point].cache_dir
         if any(where is not None and f"{where}/".startswith(f"{other}/") for other in [*mounts, *taken]):
             raise ValueError(f"mount point {point!r}: cache_dir: {where!r} is on a mount; give a local directory")
-
-
-def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name}: {value!r} is none of {', '.join(map(repr, allowed))}")
 
 
 def _normal(path: str) -> str:

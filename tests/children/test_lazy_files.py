@@ -154,3 +154,32 @@ def test_one_that_another_client_replaces_is_never_a_mix(large: Served, content:
         found, _ = child.communicate(b"\n", timeout=60)
     assert found == content[: len(found)]
     assert child.returncode != 0 or len(found) == SIZE
+
+
+THREADS: Final = """
+import hashlib, os, sys, threading
+names = sys.argv[1:]
+barrier = threading.Barrier(len(names))
+
+def work(name):
+    for _ in range(10):
+        barrier.wait(60)
+        number = os.open(name, os.O_RDONLY)
+        if os.pread(number, 20, 0) != os.path.basename(name).ljust(20).encode():
+            os._exit(3)
+        barrier.wait(60)
+        os.close(number)
+
+threads = [threading.Thread(target=work, args=(name,)) for name in names]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_threads_that_open_at_once_get_descriptors_of_their_own(supervised: Served) -> None:
+    names = [f"large{index}" for index in range(8)]
+    for name in names:
+        supervised.store.put(name, name.ljust(20).encode() + bytes(3 << 20))
+    output(sys.executable, "-I", "-c", THREADS, *(f"/my-mount/{name}" for name in names))

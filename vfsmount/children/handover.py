@@ -96,6 +96,14 @@ class Handover:
             extended.setdefault(CWD, cwd)
         return extended
 
+    def file(self) -> str | None:
+        """The file that describes the mounts, written where there is none yet. Raises: OSError."""
+        return None if self.described is None else self._path(self.described)
+
+    def withdraw(self) -> None:
+        """Programs that inherit the environment get nothing more by it."""
+        self._unpublish()
+
     def served(self, env: Mapping[Any, Any] | None) -> Mapping[Any, Any] | None:
         """The environment of a program that the kernel shows the mounts to."""
         return env if self.described is None else {**(os.environ if env is None else env), SERVED: "1"}
@@ -115,7 +123,7 @@ class Handover:
         for key in [key for key in self._files if session in key]:
             del self._files[key]
         if session.partition("-")[0] == str(real.getpid()):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # gone, or the supervisor of this process is
                 for name in real.listdir(self._directory):
                     if session in name.split("+"):
                         real.unlink(f"{self._directory}/{name}")
@@ -135,7 +143,7 @@ class Handover:
             return path
         document, expires = described.document()
         refused = described.refused
-        head = (_line(described.points), _line(refused), _line(_places()), " ".join(self._libraries))
+        head = (_line(described.points), _line(refused), _line(places()), " ".join(self._libraries))
         content = "\n".join((*head, json.dumps(document))).encode()
         path = f"{self._directory}/{'+'.join(described.key)}"
         if self._pid != real.getpid():  # a file of its own, which goes when this process ends
@@ -189,7 +197,7 @@ def _line(texts: Iterable[str]) -> str:
     return " ".join(text.encode("utf-8", "surrogateescape").hex() for text in texts)
 
 
-def _places() -> list[str]:
+def places() -> list[str]:
     """The directories that vfsmount and what it requires were found in."""
     import importlib.util
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -14,14 +15,15 @@ from vfsmount.children.handover import Handover
 from vfsmount.children.python import PythonCommand, python_command, simple_line
 from vfsmount.children.staging import StagingPlanner, texts
 from vfsmount.errors import os_error
+from vfsmount.vfs.mounts import MountTable
 
 if TYPE_CHECKING:
+    from vfsmount.children.native.peer import Peer
     from vfsmount.children.supervisor.planner import Supervisor
     from vfsmount.shim.cwd import VirtualCwd
     from vfsmount.shim.descriptors import FdTable
     from vfsmount.shim.process import Command, Plan
     from vfsmount.shim.route import Router
-    from vfsmount.vfs.mounts import MountTable
 
 
 logger = logging.getLogger(__name__)
@@ -70,10 +72,14 @@ class Planner:
         self._router = router
         self._staging = StagingPlanner(table, router, cwd)
         self._supervisor: Supervisor | None = None
+        self._native: Peer | None = None
+        """Supervises this process, and so all that it starts."""
         fds.before_close_all.append(self._release)
 
     def concerns(self, command: Command) -> bool:
         """Whether :meth:`plan` would have anything to do. No request."""
+        if self._native is not None:
+            return bool(self._table.points) and not real.in_passthrough()
         if not self._concerns(command):
             return False
         python = self._python(command)
@@ -95,6 +101,8 @@ class Planner:
 
         Raises: OSError (ENOTSUP) where it does and cannot be served.
         """
+        if self._native is not None:
+            return self._plan_native(self._native, command) if self.concerns(command) else None
         if not self._concerns(command) or not texts(command):
             return None  # no words, or one that is no text: the original's to judge
         python = self._python(command)
@@ -127,9 +135,81 @@ class Planner:
             restore_signals=command.restore_signals,
         )
 
+    @contextlib.contextmanager
+    def replacing(self, command: Command) -> Iterator[None]:
+        """As ``shim.process.ChildPlanner`` has it."""
+        if self._native is None:
+            path = _first(command)
+            hint = "nobody would serve the program; use subprocess and exit with its code, or activate(native=True)"
+            raise os_error(errno.ENOTSUP, path if isinstance(path, (str, bytes)) else str(path), hint=hint)
+        directory = self._staging.directory(command)
+        here = real.getcwd()
+        if directory is not None:
+            real.chdir(self._native.directory(directory))
+        try:
+            yield
+        finally:
+            if directory is not None:
+                real.chdir(here)
+
     def environment(self, env: Mapping[Any, Any] | None, *, inside: bool = True) -> Mapping[Any, Any] | None:
         """``env`` (None: the inherited one) with what a Python program needs in order to mount the same."""
-        return env if self.mode == "never" else self.handover.environment(env, inside=inside)
+        return (
+            env if self.mode == "never" or self._native is not None else self.handover.environment(env, inside=inside)
+        )
+
+    def go_native(self) -> bool:
+        """Have this process's own system calls answered, of native code as of Python. True where they were before, as
+        those of the process above. Raises: OSError.
+        """
+        from vfsmount.children.handover import places
+        from vfsmount.children.native.peer import peer
+
+        described = self.handover.described
+        if described is not None and described.refused:
+            refused = ", ".join(sorted(described.refused))
+            raise os_error(errno.ENOTSUP, refused, hint="native=True: only the process that mounted it has this bucket")
+        self._native = peer(places())
+        self.handover.withdraw()
+        self.show()
+        return self._native.joins
+
+    def show(self) -> None:
+        """The mounts are others now. Raises: OSError."""
+        if self._native is not None:
+            self._native.mount(self._table, self.handover.file())
+
+    def end(self, goes: Callable[[str], bool]) -> list[OSError]:
+        """The mounts of these paths are about to go: what native code has closed is uploaded. What could not be, or is
+        still open, is logged and returned.
+        """
+        if self._native is None:
+            return []
+        try:
+            self._native.settle()
+            still = self._native.writing()
+        except OSError as error:
+            return [error]
+        failures, self._native.failures = self._native.failures, []
+        for path in filter(goes, still):
+            logger.error("native code still writes %s, which is not uploaded: its mount is gone", path)
+            failures.append(os_error(errno.EBUSY, path, hint="native code still writes it; it is not uploaded"))
+        return failures
+
+    def _plan_native(self, native: Peer, command: Command) -> Plan | None:
+        from vfsmount.children.native.peer import SUPERVISOR
+        from vfsmount.children.native.plan import NativePlan
+
+        argv = texts(command)
+        if not argv:
+            return None
+        executable, directory = command.executable, self._staging.directory(command)
+        if command.shell:
+            shell = "/bin/sh" if executable is None else os.fsdecode(executable)  # type: ignore[arg-type]
+            argv, executable = [shell, "-c", *argv], None
+        cwd = command.cwd if directory is None else native.directory(directory)
+        env = None if command.env is None else {**command.env, SUPERVISOR: native.base}
+        return NativePlan(argv, executable, cwd, env, native)
 
     def _python(self, command: Command) -> PythonCommand | None:
         """The command as a Python program; None where it is another, or nothing is handed to children."""
@@ -179,6 +259,10 @@ class Planner:
 
     def close(self) -> None:
         """The mounts go: programs that still run are on their own, and later ones get nothing."""
+        if self._native is not None:
+            with contextlib.suppress(OSError):  # it is gone, which end() has told
+                self._native.mount(MountTable(()), None)
+            self._native = None
         self.handover.close()
         if self._supervisor is not None:
             self._supervisor.close()

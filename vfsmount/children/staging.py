@@ -59,6 +59,14 @@ except OSError as error:
 """Becomes ``argv[2]`` (``argv[3]`` where that is empty) in the directory ``argv[1]``; ends with 127 where it cannot."""
 
 
+def changing(argv: list[str], executable: object, cwd: object) -> list[str]:
+    """``argv`` by way of a Python that goes to ``cwd`` first, if there is one."""
+    if cwd is None:
+        return argv
+    words = [os.fsdecode(each) if each else "" for each in (cwd, executable)]  # type: ignore[arg-type]
+    return [sys.executable, "-I", "-S", "-c", _CHANGING, *words, *argv]
+
+
 @dataclass(frozen=True, slots=True)
 class StagedPlan:
     """A command whose mounted paths are replaced by those of a stage."""
@@ -71,9 +79,7 @@ class StagedPlan:
 
     def in_place(self) -> list[str]:
         """``argv``, by way of a Python that changes the directory."""
-        if self.cwd is None:
-            return self.argv
-        return [sys.executable, "-I", "-S", "-c", _CHANGING, str(self.cwd), str(self.executable or ""), *self.argv]
+        return changing(self.argv, self.executable, self.cwd)
 
     def started(self, pid: int) -> None:
         """Nothing is left to do."""

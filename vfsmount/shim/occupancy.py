@@ -110,7 +110,7 @@ class Occupancy:
             try:
                 real.unlink(point)
             except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS):
+                if error.errno not in (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSYS):
                     raise
         return leaked
 

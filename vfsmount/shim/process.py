@@ -9,7 +9,6 @@ it open, so that an upload is committed by whoever closes last, as on a disk.
 from __future__ import annotations
 
 import contextlib
-import errno
 import inspect
 import logging
 import os
@@ -20,7 +19,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from vfsmount import real
-from vfsmount.errors import os_error
 from vfsmount.shim.context import Replacement, ShimContext
 from vfsmount.shim.rawfile import number_of
 
@@ -87,6 +85,10 @@ class ChildPlanner(Protocol):
     def plan(self, command: Command) -> Plan | None:
         """None where the command does not concern a mount. Raises: OSError (ENOTSUP) where it does and cannot be
         served."""
+
+    def replacing(self, command: Command) -> contextlib.AbstractContextManager[object]:
+        """For the call that makes this process another program, which concerns a mount. Raises: OSError (ENOTSUP)
+        where nobody would serve it."""
 
     def environment(self, env: Mapping[Any, Any] | None, *, inside: bool = True) -> Mapping[Any, Any] | None:
         """``env`` with what a child needs in order to mount the same; None, the inherited one, stays None.
@@ -392,17 +394,18 @@ def _execs(context: ShimContext) -> Iterator[_Function]:
 
 def _exec(context: ShimContext, name: str) -> _Function:
     """``execl``, ``execvp`` and their like are Python and end here. The new program would have nobody to clear up
-    after it."""
+    after it, unless this process is supervised itself."""
     original = getattr(os, name)
 
     def execute(_: object, /, path: Any, argv: Any, *env: Any) -> Any:
-        if context.children is not None and isinstance(argv, (tuple, list)) and argv and argv[0]:
-            if context.children.concerns(Command([path, *argv[1:]], env=env[0] if env else None)):
-                hint = "a mounted path cannot be given to exec; use subprocess and exit with its code"
-                raise os_error(errno.ENOTSUP, os.fspath(path) if not isinstance(path, int) else None, hint=hint)
         given = [environment_for(context, env[0])] if len(env) == 1 else env
         if not env:
             environment_for(context, None)
+        if context.children is not None and isinstance(argv, (tuple, list)) and argv and argv[0]:
+            command = Command([path, *argv[1:]], env=env[0] if env else None)
+            if context.children.concerns(command):
+                with context.children.replacing(command):
+                    return original(path, argv, *given)
         return original(path, argv, *given)
 
     execute.__name__ = name

@@ -6,7 +6,7 @@ import hashlib
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -151,6 +151,8 @@ class AttrCache:
         self._childless: frozenset[str] = frozenset()
         self._childless_until = 0.0
         self._directories: LRUCache[str, _Directories] = LRUCache(CACHE_ENTRIES // 100)
+        self.told: Callable[[str, bool], None] | None = None
+        """Called with each path that is changed here, and whether all below it is."""
 
     def get(self, path: str) -> tuple[bool, Attr | None]:
         """Whether there is a fresh answer, and it; a fresh None says that nothing is there."""
@@ -260,8 +262,11 @@ class AttrCache:
             changed = max(self._floor, self._changed_at(path))
             return found.epoch >= changed
 
-    def drop(self, path: str) -> None:
-        """Forget ``path``, which was changed here, and do not learn it from requests that are on their way."""
+    def drop(self, path: str, *, quiet: bool = False) -> None:
+        """Forget ``path``, which was changed here, and do not learn it from requests that are on their way.
+
+        ``quiet``: it was changed by who would be told.
+        """
         with self._lock:
             self._childless = frozenset()
             self._epoch += 1
@@ -272,6 +277,8 @@ class AttrCache:
             for above in (path, *ancestors_of(path), ""):
                 self._changed_below[above] = self._epoch
             self._forget(path)
+        if self.told is not None and not quiet:
+            self.told(path, False)
 
     def _forget(self, path: str) -> None:
         self._entries.pop(path, None)
@@ -280,7 +287,7 @@ class AttrCache:
         if filled is not None:
             filled.attrs.pop(name, None)
 
-    def drop_below(self, path: str) -> None:
+    def drop_below(self, path: str, *, quiet: bool = False) -> None:
         """Forget ``path`` and everything below it."""
         below = f"{path}/" if path else ""
         with self._lock:
@@ -292,6 +299,8 @@ class AttrCache:
             for known in [known for known in self._filled if known == path or known.startswith(below)]:
                 self._unfill(known)
             self._forget(path)
+        if self.told is not None and not quiet:
+            self.told(path, True)
 
     def renew_lock(self) -> None:
         """In a forked child: the lock may be held by a thread that is not here."""

@@ -15,6 +15,7 @@ from vfsmount.transfer.chunkcache import ChunkCache
 from vfsmount.transfer.pool import Submit
 from vfsmount.vfs import policy
 from vfsmount.vfs.attrs import Appearance, AttrCache
+from vfsmount.vfs.changes import Changes
 from vfsmount.vfs.claims import Claims
 from vfsmount.vfs.flat import FlatListing
 from vfsmount.vfs.listing import Listing
@@ -97,6 +98,7 @@ class Filesystem:
             chunks=chunks,
         )
 
+        self.changes: Final = Changes(self._local, self._cache)
         self._submit: Final = submit
         kept = 0 if chunks is None else chunks.capacity
         on_disk = options.cache_max_bytes or 1 << 62

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from vfsmount.model import Attr
@@ -102,6 +102,24 @@ class LocalState:
     def remove_directory(self, path: str) -> None:
         with self._lock:
             self._forget(path)
+
+    def made(self, path: str, *, below: bool) -> dict[str, int]:
+        """Of ``path`` and the directories above it (and ``below`` it), those made here, with their times."""
+        with self._lock:
+            found = {one: self._directories[one] for one in (path, *ancestors_of(path)) if one in self._directories}
+            if below:
+                inner = f"{path}/" if path else ""
+                found |= {one: made for one, made in self._directories.items() if one.startswith(inner)}
+            return found
+
+    def set_made(self, path: str, made: Mapping[str, int], *, below: bool) -> None:
+        """As :meth:`made` found it in another process."""
+        before = self.made(path, below=below)
+        with self._lock:
+            for one in before.keys() - made.keys():
+                self._forget(one)
+            for one, time_ns in made.items():
+                self._make(one, time_ns)
 
     def keep_ancestors(self, path: str, now_ns: int) -> None:
         """A file here was deleted by us: the directories it was in stay, as local ones, until removed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -41,6 +41,8 @@ class MountTable:
 
     def __init__(self, mounts: Sequence[Mount], mounted_at_ns: int = 0) -> None:
         self._mounted_at: Final = mounted_at_ns
+        self.before: Callable[[], None] | None = None
+        """Called before each call on a covered path."""
         self.set_mounts(mounts)
 
     def set_mounts(self, mounts: Sequence[Mount]) -> None:
@@ -160,6 +162,8 @@ class MountTable:
         for path in (source, target):
             if path in self._by_point or path in self._below:
                 raise os_error(errno.EBUSY, source, target, hint=BUSY)
+        if self.before is not None:
+            self.before()
         found, found2 = self.find(source), self.find(target)
         if found is None or found2 is None or found[0] is not found2[0]:
             raise os_error(errno.EXDEV, source, target, hint="source and target are on different mounts; copy instead")
@@ -242,6 +246,8 @@ class MountTable:
 
     def invalidate(self, path: str) -> None:
         """Forget what is cached at and below ``path``, which may lie above mount points. Raises nothing."""
+        if self.before is not None:
+            self.before()
         found = self.find(path)
         if found is not None:
             found[0].fs.invalidate(found[1])
@@ -250,6 +256,8 @@ class MountTable:
                 mount.fs.invalidate("")
 
     def _target(self, path: str) -> tuple[Mount, str]:
+        if self.before is not None:
+            self.before()
         found = self.find(path)
         if found is None:
             raise os_error(errno.ENOENT, path)

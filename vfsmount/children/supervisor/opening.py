@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
 from vfsmount.children.supervisor import memory
-from vfsmount.children.supervisor.call import PROCEED, Call
+from vfsmount.children.supervisor.call import INSTALLED, PROCEED, Call
 from vfsmount.children.supervisor.notify import Cancelled
 from vfsmount.children.supervisor.paths import Outside
 from vfsmount.children.supervisor.writers import Writer
@@ -140,17 +140,25 @@ def _read(call: Call, path: str, opened: OpenFile, flags: int) -> int:
     with node.lock:  # until our own descriptor is closed: whoever asks whether the file is in use waits
         number = real.fd_open(node.local, os.O_RDONLY | os.O_CLOEXEC | flags & os.O_NONBLOCK)
         try:
-            if node.attr.size > EAGER and node.is_open:
-                place = call.family.lazy_number(call.pid)
-                if place is not None:
-                    try:
-                        return call.install(number, cloexec=cloexec, at=place)
-                    except OSError:  # beyond the limit that the process has set itself
-                        pass
+            if node.attr.size > EAGER and node.is_open and _placed(call, number, cloexec=cloexec):
+                return INSTALLED
             node.fill()
             return call.install(number, cloexec=cloexec)
         finally:
             real.fd_close(number)
+
+
+def _placed(call: Call, number: int, *, cloexec: bool) -> bool:
+    """Give the process the file by a number that the filter knows; False where none is free."""
+    with call.family.placing:  # another thread of the process may be opening one too
+        place = call.family.lazy_number(call.pid)
+        if place is None:
+            return False
+        try:
+            call.install(number, cloexec=cloexec, at=place)
+        except OSError:  # beyond the limit that the process has set itself
+            return False
+        return True
 
 
 def _write(call: Call, path: str, opened: OpenFile, flags: int) -> int:

@@ -84,9 +84,14 @@ class Writers:
         self._lock = threading.Lock()
         self._open: dict[str, Writer] = {}
         self.failures: list[OSError] = []
+        self.watch: Callable[[], None] | None = None
+        """Called when their number has changed."""
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def paths(self) -> list[str]:
+        return sorted(self._open)
 
     def get(self, path: str) -> Writer | None:
         return self._open.get(path)
@@ -94,6 +99,7 @@ class Writers:
     def add(self, path: str, writer: Writer) -> None:
         with self._lock:
             self._open[path] = writer
+        self._count()
 
     def sweep(self) -> None:
         """Commit what nobody writes any more: one fcntl for each file, and the upload. Raises nothing."""
@@ -143,3 +149,8 @@ class Writers:
         with self._lock:
             self._open.pop(path, None)
         self._skeleton.drop(path)
+        self._count()
+
+    def _count(self) -> None:
+        if self.watch is not None:
+            self.watch()

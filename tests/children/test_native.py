@@ -1,0 +1,367 @@
+"""``activate(native=True)``: system calls of this process itself are answered, whoever makes them.
+
+Each test is a program of its own, because a filter stays until its process ends.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from vfsmount.children.supervisor.detect import supervision
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+PRELUDE: Final = """
+import ctypes, errno, os, subprocess, sys, threading
+import vfsmount
+
+bucket = sys.argv[1]
+libc = ctypes.CDLL(None, use_errno=True)
+libc.fopen.restype = ctypes.c_void_p
+libc.fopen.argtypes = [ctypes.c_char_p] * 2
+libc.fread.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_void_p]
+libc.fputs.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
+libc.fclose.argtypes = [ctypes.c_void_p]
+
+def opened(path, mode):
+    file = libc.fopen(path.encode(), mode)
+    if not file:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+    return file
+
+def c_read(path, size=100):
+    file = opened(path, b"r")
+    buffer = ctypes.create_string_buffer(size)
+    found = libc.fread(buffer, 1, size, file)
+    libc.fclose(file)
+    return buffer.raw[:found]
+
+def c_write(path, text):
+    file = opened(path, b"w")
+    libc.fputs(text, file)
+    libc.fclose(file)
+
+def c_call(function, *arguments):
+    if getattr(libc, function)(*arguments):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+def stored(name):
+    with vfsmount.passthrough(), open(f"{bucket}/{name}", "rb") as file:
+        return file.read()
+
+def activate(**options):
+    return vfsmount.activate({"/my-mount": f"file://{bucket}"}, native=True, **options)
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if supervision() is None:
+        pytest.skip("no seccomp user notification here")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("scratch")))
+    found = tmp_path / "bucket"
+    (found / "dir").mkdir(parents=True)
+    (found / "a.txt").write_text("alpha\n")
+    (found / "dir" / "b.txt").write_text("beta\n")
+    return found
+
+
+def run(bucket: Path, code: str, *arguments: str, stderr: str | None = "") -> str:
+    """What the program prints; it ends well and says nothing else."""
+    finished = subprocess.run(
+        [sys.executable, "-c", PRELUDE + textwrap.dedent(code), str(bucket), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    if stderr is not None:
+        assert finished.stderr == stderr
+    return finished.stdout
+
+
+def test_native_code_and_python_see_the_same(bucket: Path) -> None:
+    """Each sees at once what the other has made, written and removed; directories that are in no bucket too."""
+    code = """
+        with activate():
+            assert c_read("/my-mount/a.txt") == b"alpha\\n" == open("/my-mount/a.txt", "rb").read()
+            os.makedirs("/my-mount/new/deep")
+            c_write("/my-mount/new/deep/x", b"from C")
+            assert open("/my-mount/new/deep/x").read() == "from C" and stored("new/deep/x") == b"from C"
+            assert os.stat("/my-mount/new/deep/x").st_size == 6
+            c_write("/my-mount/new/deep/x", b"from C, longer")
+            assert os.stat("/my-mount/new/deep/x").st_size == 14
+            with open("/my-mount/py", "w") as file:
+                file.write("from Python")
+            assert c_read("/my-mount/py") == b"from Python"
+            c_call("mkdir", b"/my-mount/made", 0o777)
+            assert os.listdir("/my-mount") == ["a.txt", "dir", "made", "new", "py"]
+            c_call("rmdir", b"/my-mount/made")
+            assert not os.path.exists("/my-mount/made")
+            os.unlink("/my-mount/py")
+            for function in (c_read, os.stat):
+                try:
+                    function("/my-mount/py")
+                except FileNotFoundError:
+                    continue
+                raise AssertionError
+            c_call("unlink", b"/my-mount/new/deep/x")
+            assert os.listdir("/my-mount/new/deep") == []
+            os.mkdir("/my-mount/empty")
+            os.rmdir("/my-mount/empty")
+            try:
+                c_write("/my-mount/empty/y", b"")
+            except FileNotFoundError:
+                print("as it should be")
+    """
+    assert run(bucket, code) == "as it should be\n"
+
+
+def test_threads_that_are_there_already(bucket: Path) -> None:
+    """Also those that never stop making calls while the filter is installed."""
+    code = """
+        stop, found = threading.Event(), []
+        def work():
+            while not stop.is_set():
+                os.stat("/etc/passwd")
+            found.append(c_read("/my-mount/a.txt"))
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        with activate():
+            stop.set()
+            for thread in threads:
+                thread.join(30)
+            assert found == [b"alpha\\n"] * 4, found
+    """
+    run(bucket, code)
+
+
+def test_refusals_are_the_mounts(bucket: Path) -> None:
+    code = """
+        with vfsmount.activate({"/my-mount": f"file://{bucket}?read_only=true"}, native=True):
+            for call in (lambda: c_write("/my-mount/a.txt", b""), lambda: c_call("mkdir", b"/my-mount/d", 0o777)):
+                try:
+                    call()
+                except OSError as error:
+                    print(errno.errorcode[error.errno])
+    """
+    assert run(bucket, code) == "EROFS\nEROFS\n"
+
+
+def test_after_deactivation_the_calls_are_the_kernels(bucket: Path) -> None:
+    """At a mount point that no other process uses."""
+    code = """
+        point = f"{bucket}-mount"
+        for _ in range(2):
+            with vfsmount.activate({point: f"file://{bucket}"}, native=True):
+                assert c_read(f"{point}/a.txt") == b"alpha\\n"
+            try:
+                c_read(f"{point}/a.txt")
+            except FileNotFoundError:
+                print("gone")
+            assert c_read("/etc/passwd")
+            assert not os.path.exists(point)
+            assert subprocess.run(["cat", f"{point}/a.txt"], stderr=subprocess.DEVNULL).returncode == 1
+    """
+    assert run(bucket, code) == "gone\ngone\n"
+
+
+def test_children(bucket: Path) -> None:
+    """They inherit the filter: programs, shells, Python, and one that stands in a mounted directory."""
+    code = """
+        def output(*argv, **options):
+            return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60, **options).stdout
+        with activate():
+            assert output("cat", "/my-mount/a.txt") == "alpha\\n"
+            line = "pwd; cat b.txt; echo new > c.txt"
+            assert output("sh", "-c", line, cwd="/my-mount/dir") == "/my-mount/dir\\nbeta\\n"
+            assert stored("dir/c.txt") == b"new\\n" == open("/my-mount/dir/c.txt", "rb").read()
+            os.chdir("/my-mount/dir")
+            assert output("cat", "b.txt") == "beta\\n"
+            python = "import os, sys; print(open('/my-mount/a.txt').read(), 'vfsmount' in sys.modules)"
+            assert output(sys.executable, "-c", python) == "alpha\\n False\\n"
+            assert os.system("cp /my-mount/a.txt /my-mount/dir/copy") == 0 and stored("dir/copy") == b"alpha\\n"
+            pid = os.fork()
+            if pid == 0:
+                os.mkdir("/my-mount/by-child")
+                c_write("/my-mount/by-child/x", c_read("/my-mount/a.txt") + open("/my-mount/a.txt", "rb").read())
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+            assert c_read("/my-mount/by-child/x") == b"alpha\\nalpha\\n" == open("/my-mount/by-child/x", "rb").read()
+    """
+    run(bucket, code)
+
+
+def test_exec(bucket: Path) -> None:
+    """The process number stays, and so does the directory."""
+    code = """
+        activate()
+        os.chdir("/my-mount/dir")
+        print(os.getpid(), flush=True)
+        os.execlp("sh", "sh", "-c", "echo $$; pwd; cat b.txt /my-mount/a.txt")
+    """
+    pid, same, *rest = run(bucket, code).splitlines()
+    assert pid == same
+    assert rest == ["/my-mount/dir", "beta", "alpha"]
+
+
+def test_a_failed_upload_is_told_at_the_end(bucket: Path) -> None:
+    code = """
+        os.mkdir(f"{bucket}/late")
+        session = activate()
+        file = opened("/my-mount/late/x", b"w")
+        libc.fputs(b"text", file)
+        with vfsmount.passthrough():
+            os.rmdir(f"{bucket}/late")
+            open(f"{bucket}/late", "w").close()
+        libc.fclose(file)
+        try:
+            session.close()
+        except OSError as error:
+            print(error.filename)
+    """
+    assert run(bucket, code, stderr=None) == "/my-mount/late/x\n"
+
+
+def test_the_supervisor_ends(bucket: Path) -> None:
+    """Killed: nothing hangs; calls fail with an errno. It ends by itself when nobody is left."""
+    code = """
+        import signal, vfsmount.children.native.peer as peer
+        session = activate()
+        supervisor = peer._peer[0].supervisor
+        with vfsmount.passthrough():
+            assert "supervise" in open(f"/proc/{supervisor}/cmdline").read()
+        print(supervisor, flush=True)
+        if sys.argv[2] == "kill":
+            os.kill(supervisor, signal.SIGKILL)
+            try:
+                while True:
+                    c_read("/my-mount/a.txt")
+            except OSError as error:
+                print(errno.errorcode[error.errno], flush=True)
+            try:
+                open("/etc/passwd")
+            except OSError as error:
+                print(errno.errorcode[error.errno], flush=True)
+            try:
+                session.close()
+            except OSError as error:
+                print(errno.errorcode[error.errno], vfsmount.is_active(), flush=True)
+            os._exit(0)
+    """
+    assert run(bucket, code, "kill").splitlines()[1:] == ["ENOSYS", "ENOSYS", "EIO False"]
+    supervisor = int(run(bucket, code, "stay"))
+    watch = None
+    try:
+        watch = os.pidfd_open(supervisor)
+    except ProcessLookupError:
+        return
+    import select
+
+    poll = select.poll()
+    poll.register(watch, select.POLLIN)
+    assert poll.poll(60_000)
+    os.close(watch)
+
+
+def test_what_only_this_process_has(bucket: Path) -> None:
+    code = """
+        try:
+            vfsmount.activate({"/my-mount": "memory://x"}, native=True)
+        except OSError as error:
+            print(errno.errorcode[error.errno], error.filename, getattr(error, "__notes__", [""])[0][:21])
+        assert not vfsmount.is_active()
+    """
+    assert run(bucket, code).startswith("ENOTSUP /my-mount")
+
+
+def test_where_the_process_is_supervised_already(bucket: Path) -> None:
+    """By ``vfsmount run --native``: a filter below another cannot be answered by anybody else."""
+    command = [sys.executable, "-m", "vfsmount", "run", "--native", "--mount", f"/other=file://{bucket}", "--"]
+    code = """
+        try:
+            activate()
+        except OSError as error:
+            print(errno.errorcode[error.errno], vfsmount.is_active())
+    """
+    finished = subprocess.run(
+        [*command, sys.executable, "-c", PRELUDE + textwrap.dedent(code), str(bucket)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    assert finished.stdout == "ENOTSUP False\n"
+
+
+def test_a_program_that_is_started_by_one_joins(bucket: Path, tmp_path: Path) -> None:
+    """Such as a worker that imports the main program again; other mounts than those of the process above it has not."""
+    worker = PRELUDE + textwrap.dedent("""
+        with activate():
+            os.makedirs("/my-mount/by-worker")
+            c_write("/my-mount/by-worker/x", b"from C")
+            assert open("/my-mount/by-worker/x").read() == "from C"
+        with vfsmount.activate({"/other": f"file://{bucket}"}):
+            assert os.listdir("/other/dir") == ["b.txt"]
+        try:
+            vfsmount.activate({"/other": f"file://{bucket}"}, native=True)
+        except OSError as error:
+            print(errno.errorcode[error.errno], error.filename)
+    """)
+    (tmp_path / "worker.py").write_text(worker)
+    code = """
+        with activate():
+            for env in (None, dict(os.environ)):
+                command = [sys.executable, sys.argv[2], bucket]
+                done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+                assert (done.stdout, done.stderr) == ("ENOTSUP /other\\n", ""), done
+                assert c_read("/my-mount/by-worker/x") == b"from C"
+                os.unlink("/my-mount/by-worker/x")
+                os.rmdir(f"{bucket}/by-worker")
+    """
+    run(bucket, code, str(tmp_path / "worker.py"))
+
+
+def test_what_is_still_written_at_the_end(bucket: Path) -> None:
+    code = """
+        import logging
+        logging.disable()
+        session = activate()
+        file = opened("/my-mount/open", b"w")
+        libc.fputs(b"text", file)
+        try:
+            session.close()
+        except OSError as error:
+            print(errno.errorcode[error.errno], error.filename)
+        assert not os.path.exists(f"{bucket}/open") and not vfsmount.is_active()
+    """
+    assert run(bucket, code) == "EBUSY /my-mount/open\n"
+
+
+def test_libraries(bucket: Path) -> None:
+    """Native libraries with no hook of ours, or past it."""
+    pytest.importorskip("duckdb")
+    pytest.importorskip("h5py")
+    code = """
+        import duckdb, h5py
+        with activate():
+            duckdb.sql("COPY (SELECT range AS n FROM range(1000)) TO '/my-mount/t.parquet' (FORMAT parquet)")
+            assert duckdb.sql("SELECT sum(n) FROM '/my-mount/t.parquet'").fetchall() == [(499500,)]
+            assert stored("t.parquet")[:4] == b"PAR1" == open("/my-mount/t.parquet", "rb").read(4)
+        with vfsmount.activate({"/staged": f"file://{bucket}?writes=staged"}, native=True):
+            from h5py import h5f
+            file = h5f.create(b"/staged/x.h5")
+            file.close()
+            assert os.path.getsize("/staged/x.h5") > 0 and stored("x.h5")[:4] == b"\\x89HDF"
+    """
+    run(bucket, code)

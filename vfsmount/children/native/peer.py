@@ -1,0 +1,264 @@
+"""The supervisor's process as the supervised one sees it: started, entered, asked and told."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import functools
+import json
+import logging
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from vfsmount import real
+from vfsmount.children.native import enter
+from vfsmount.children.native.page import Page
+from vfsmount.children.supervisor import bpf
+from vfsmount.children.supervisor.detect import lazy_numbers, supervision
+from vfsmount.children.supervisor.launch import receiving
+from vfsmount.errors import os_error
+from vfsmount.transfer.spool import out_of_the_way, scratch_directory
+
+if TYPE_CHECKING:
+    from vfsmount.children.supervisor.syscalls import Architecture
+    from vfsmount.vfs.mounts import MountTable
+
+logger = logging.getLogger(__name__)
+
+_PATIENCE: Final = 60.0
+"""Seconds for an interpreter to start on a loaded machine."""
+_MAIN: Final = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(__file__))), "bootstrap", "supervise.py")
+SUPERVISOR: Final = "VFSMOUNT_SUPERVISOR"
+"""Environment variable: where the supervisor of the process above is asked."""
+UNSUPPORTED: Final = "this kernel or sandbox lets no process supervise another (seccomp user notification)"
+
+
+class Peer:
+    """One for a process and its forks, until it ends: a filter cannot be removed.
+
+    A program that a supervised process has started is supervised with it, and only joins: the mounts stay as they are.
+    """
+
+    def __init__(self, base: str, *, joins: bool) -> None:
+        """Connect. Raises: OSError."""
+        self.base: Final = base
+        self.joins: Final = joins
+        self._page = Page(f"{self.base}/page")
+        self._lock = threading.RLock()
+        self._link: socket.socket | None = None
+        self._pid = real.getpid()
+        self._seen = 0
+        self._table: MountTable | None = None
+        self._installing = -1
+        self.failures: list[OSError] = []
+        """What was written through the supervisor and could not be uploaded; who looks takes them away."""
+        self.supervisor = 0
+        with self._lock:
+            self._connect()
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def enter(self, architecture: Architecture) -> None:
+        """From here on the supervisor answers the calls of every thread. Raises: OSError, and nothing has changed."""
+        enter.allow(self.supervisor)
+        word = ctypes.create_string_buffer(os.urandom(16), 16)
+        at = ctypes.addressof(word)
+        self.ask("look", pid=real.getpid(), address=at, expected=word.raw.hex())
+        with receiving[0]:  # no listener of another family comes in meanwhile
+            self._enter(architecture)
+        os.putenv(SUPERVISOR, self.base)
+
+    def _enter(self, architecture: Architecture) -> None:
+        lazy = lazy_numbers()
+        self.ask("await", pid=real.getpid(), lazy=[lazy.start, lazy.stop])
+        try:
+            instructions = bpf.program(architecture, lazy)
+            self._installing, killable = enter.install(architecture.numbers["seccomp"], instructions)
+        except OSError:
+            self.ask("stay")
+            raise
+        # Whoever waits for an answer now may hold the interpreter's lock: the supervisor takes the listener by itself.
+        try:
+            self.ask("serve", killable=killable)
+        finally:
+            number, self._installing = self._installing, -1
+            enter.close(number)
+
+    def mount(self, table: MountTable, handover: str | None) -> None:
+        """Serve what the file ``handover`` describes, or nothing: then every call is the kernel's own again.
+
+        Raises: OSError.
+        """
+        self._table = table
+        if self._pid != real.getpid():  # a forked child lets go; the supervisor's mounts are its parent's
+            table.before = self.sync if table.mounts else None
+            return
+        answer = self.ask("join") if self.joins else self.ask("mount", path=handover)
+        if missing := [point for point in table.points if self.joins and point not in answer["points"]]:
+            hint = "the process above, which this one is supervised with, does not mount it; activate it there"
+            raise os_error(errno.ENOTSUP, ", ".join(missing), hint=hint)
+        for mount in table.mounts:
+            shared = mount.point in answer["points"]
+            mount.fs.changes.share(functools.partial(self.tell, mount.point) if shared else None)
+        table.before = self.sync if answer["points"] else None
+        self._take(answer)
+        for mount in table.mounts:  # made before
+            if mount.point in answer["points"] and (made := mount.fs.changes.made()):
+                self.tell(mount.point, "", True, made)
+
+    def sync(self) -> None:
+        """Have what the supervisor has changed until now; asks only where there is something, or may be."""
+        changes, writers = self._page.read()
+        if changes != self._seen or writers:
+            self.settle()
+
+    def settle(self) -> None:
+        """What was written through the supervisor and closed is uploaded; see :attr:`failures`."""
+        with self._lock:
+            self._take(self.ask("sync", since=self._seen))
+
+    def tell(self, point: str, path: str, below: bool, made: Mapping[str, int]) -> None:
+        """This process has changed something."""
+        with self._lock:
+            self._take(self.ask("sync", since=self._seen, told=[point, path, below, dict(made)]))
+
+    def writing(self) -> list[str]:
+        """Paths that native code has open for writing. Raises: OSError."""
+        return list(self.ask("writing")["paths"])
+
+    def directory(self, path: str) -> str:
+        """A local directory that is the mounted one to who stands in it. Raises: what looking at it raises."""
+        return str(self.ask("directory", path=path)["local"])
+
+    def ask(self, verb: str, **arguments: object) -> dict[str, Any]:
+        """Raises: OSError with what the supervisor says; EIO where it is gone."""
+        with self._lock:
+            try:
+                link = self._link or self._connect()
+                link.sendall(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
+                answer = b""
+                while not answer.endswith(b"\n"):
+                    more = link.recv(1 << 16)
+                    if not more:
+                        raise ConnectionResetError
+                    answer += more
+            except BaseException as error:
+                self._disconnect()  # or the next answer would be this one's
+                if isinstance(error, OSError):
+                    raise os_error(errno.EIO, None, hint="the supervisor's process is gone") from error
+                raise
+        found: dict[str, Any] = json.loads(answer)
+        if "errno" in found:
+            raise os_error(found["errno"], found.get("path"), hint=found.get("hint"))
+        return found
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        """What the supervisor has changed, oldest first."""
+        for point, path, below, made in answer["changes"]:
+            for mount in self._table.mounts if self._table is not None else ():
+                if mount.point == point:
+                    mount.fs.changes.take(path, below, made)
+        self._seen = answer["now"]
+        for number, path, text in answer["failures"]:
+            logger.error("what native code wrote to %s could not be uploaded: %s", path, text)
+            self.failures.append(OSError(number, text, path))
+
+    def _connect(self) -> socket.socket:
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            here = real.fd_open(self.base, os.O_PATH | os.O_CLOEXEC)
+            try:
+                link.connect(f"/proc/self/fd/{here}/socket")  # an address has room for 107 bytes
+            finally:
+                real.fd_close(here)
+            self.supervisor = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+            self._link = socket.socket(fileno=out_of_the_way(link.detach()))
+        except BaseException:
+            link.close()
+            raise
+        return self._link
+
+    def leave(self) -> None:
+        """Nothing was entered: the supervisor ends with the connection."""
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
+        link, self._link = self._link, None
+        if link is not None:
+            with contextlib.suppress(OSError):
+                link.close()
+        if self._installing >= 0:
+            real.fd_close(self._installing)
+        enter.allow(self.supervisor)
+
+
+_peer: list[Peer] = []
+
+
+def peer(places: Sequence[str]) -> Peer:
+    """This process's, started and entered where there is none yet; ``places``: directories that it imports from.
+
+    Raises: OSError (ENOTSUP, EBUSY, EPERM: it cannot be had here).
+    """
+    if not _peer:
+        _peer.append(_joined() or _entered(places))
+    return _peer[0]
+
+
+def _joined() -> Peer | None:
+    base = os.environ.get(SUPERVISOR)
+    try:
+        return Peer(base, joins=True) if base else None
+    except OSError:  # that process has ended, or this one has left it
+        return None
+
+
+def _entered(places: Sequence[str]) -> Peer:
+    architecture = supervision()
+    if architecture is None:
+        raise os_error(errno.ENOTSUP, None, hint=UNSUPPORTED)
+    with real.passthrough():
+        base = tempfile.mkdtemp(prefix="vfsmount-", dir=os.path.realpath(scratch_directory()))
+        _start(base, places)
+    found = Peer(base, joins=False)
+    try:
+        found.enter(architecture)
+    except BaseException:
+        found.leave()
+        raise
+    return found
+
+
+def _start(base: str, places: Sequence[str]) -> None:
+    """Start it, with no parent that could wait for it by mistake, and wait until it listens. Raises: OSError."""
+    with real.open(f"{base}/places", "w", encoding="utf-8", errors="surrogateescape") as file:
+        json.dump([*places, *(entry for entry in sys.path if os.path.isabs(entry))], file)
+    started = subprocess.Popen(
+        [sys.executable, "-I", "-S", _MAIN, base],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        cwd="/",
+        start_new_session=True,
+    )
+    try:
+        said = started.communicate(timeout=_PATIENCE)[0]
+    except BaseException:
+        started.kill()
+        started.wait()
+        raise
+    if said != b"ready":
+        reason = said.decode(errors="replace") or f"exit code {started.returncode}"
+        raise os_error(errno.EIO, None, hint=f"the supervisor's process did not start: {reason}")

@@ -1,0 +1,41 @@
+"""A child of a supervised process: it is supervised as its parent is, and inherits that by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vfsmount.children.staging import changing
+
+if TYPE_CHECKING:
+    from vfsmount.children.native.peer import Peer
+
+
+@dataclass(frozen=True, slots=True)
+class NativePlan:
+    """The command as it was given."""
+
+    argv: list[str]
+    executable: object
+    cwd: object
+    env: Mapping[Any, Any] | None
+    peer: Peer
+
+    def in_place(self) -> list[str]:
+        """``argv``, by way of a Python that changes the directory."""
+        return changing(self.argv, self.executable, self.cwd)
+
+    def started(self, pid: int) -> None:
+        """Nothing is left to do."""
+
+    def finish(self) -> bool:
+        """What it wrote is uploaded. False where something could not be, which was said."""
+        known = len(self.peer.failures)
+        self.peer.settle()
+        failed = len(self.peer.failures) > known
+        del self.peer.failures[known:]
+        return not failed
+
+    def discard(self) -> None:
+        """Nothing was made for it."""

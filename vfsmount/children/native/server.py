@@ -1,0 +1,240 @@
+"""The supervisor's own process: one family, the process that started it and all that it starts; and what they ask."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from vfsmount import real
+from vfsmount.children.native.page import Page
+from vfsmount.children.supervisor import memory
+from vfsmount.children.supervisor.family import Family
+from vfsmount.children.supervisor.syscalls import this_architecture
+from vfsmount.errors import os_error
+from vfsmount.vfs.mounts import Mount, MountTable
+
+logger = logging.getLogger(__name__)
+
+_KEPT: Final = 10_000
+"""Changes that are told one by one; who has missed more is told that anything may have changed."""
+_PATIENCE: Final = 60.0
+"""Seconds from the announcement of a filter to the filter."""
+_GETFD: Final = 438
+"""``pidfd_getfd``, on every architecture."""
+_LISTENER: Final = "anon_inode:seccomp notify"
+
+
+class Loader(Protocol):
+    """Mounts what handover files describe."""
+
+    def load(self, path: str | None) -> tuple[list[Mount], Callable[[], None]]:
+        """All mounts from now on, those that stay as they are, and a function that lets go of the others.
+
+        Raises: OSError, ValueError.
+        """
+
+
+class Server:
+    """Answers one request a line, on any number of connections, and the calls of the family."""
+
+    def __init__(self, base: str, loader: Loader) -> None:
+        self._base = base
+        self._loader = loader
+        self._table = MountTable(())
+        self._family: Family | None = None
+        self._lock = threading.RLock()
+        self._now = 0
+        self._changes: deque[tuple[str, str, bool, Mapping[str, int]]] = deque(maxlen=_KEPT)
+        self._page = Page(f"{base}/page", create=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        here = real.fd_open(base, os.O_PATH | os.O_CLOEXEC)
+        try:
+            self._socket.bind(f"/proc/self/fd/{here}/socket")
+        finally:
+            real.fd_close(here)
+        self._socket.listen(64)
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Until the last process of the family has ended, or the one that never entered has."""
+        threading.Thread(target=self._accept, daemon=True).start()
+        self._over.wait()
+        if self._family is not None:
+            self._family.wait()
+        self._loader.load(None)[1]()
+
+    def _accept(self) -> None:
+        while True:
+            link, _ = self._socket.accept()
+            threading.Thread(target=self._converse, args=(link,), daemon=True).start()
+
+    def _converse(self, link: socket.socket) -> None:
+        try:
+            with link, link.makefile("rb") as lines:
+                for line in lines:
+                    link.sendall(json.dumps(self._answer(json.loads(line))).encode() + b"\n")
+        except OSError as error:
+            logger.debug("a connection ended: %s", error)
+        if self._family is None or not self._family.is_started:
+            self._over.set()  # who was to be supervised is gone before it was
+
+    def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = getattr(self, f"_on_{question.pop('verb')}")(**question)
+        except OSError as error:
+            notes = [note.removeprefix("vfsmount: ") for note in getattr(error, "__notes__", ())]
+            hint = "; ".join(notes) or getattr(error, "hint", None)
+            return {"errno": error.errno or errno.EIO, "path": error.filename, "hint": hint}
+        except Exception as error:
+            logger.exception("a request failed")
+            return {"errno": errno.EIO, "path": None, "hint": f"{type(error).__name__}: {error}"}
+        return found
+
+    # -- entering --
+
+    def _on_look(self, pid: int, address: int, expected: str) -> dict[str, Any]:
+        """Whether memory can be read from here. Raises: EPERM."""
+        try:
+            seen = memory.read(pid, address, len(expected) // 2)
+        except OSError as error:
+            raise os_error(errno.EPERM, None, hint=f"the supervisor may not read memory here: {error}") from error
+        if seen.hex() != expected:
+            raise os_error(errno.EPERM, None, hint="the supervisor sees other processes here: a PID namespace")
+        return {}
+
+    def _on_await(self, pid: int, lazy: list[int]) -> dict[str, Any]:
+        """A filter is about to be installed: its listener is fetched as soon as it is there."""
+        architecture = this_architecture()
+        if architecture is None:
+            raise os_error(errno.ENOTSUP)
+        family = Family(self._table, architecture, range(*lazy))
+        family.writers.watch = self._publish
+        self._family = family
+        self._expected = threading.Event()
+        self._stays = False
+        known = frozenset(_listeners(pid))
+        threading.Thread(target=self._fetch, args=(pid, known, family), daemon=True).start()
+        return {}
+
+    def _on_stay(self) -> dict[str, Any]:
+        """No filter was installed."""
+        self._stays = True
+        self._over.set()
+        return {}
+
+    def _on_serve(self, killable: bool) -> dict[str, Any]:
+        """The filter is there."""
+        assert self._family is not None
+        self._family.killable = killable
+        if not self._expected.wait(_PATIENCE):
+            raise os_error(errno.EIO, None, hint="the supervisor has no listener")
+        return {}
+
+    def _fetch(self, pid: int, known: frozenset[int], family: Family) -> None:
+        """Take the listener out of the process, which may be unable to hand it over: see ``Peer.enter``."""
+        deadline = time.monotonic() + _PATIENCE
+        handle = os.pidfd_open(pid)
+        try:
+            while not self._stays and time.monotonic() < deadline:
+                number = next((each for each in _listeners(pid) if each not in known), None)
+                if number is None:
+                    time.sleep(0.001)
+                    continue
+                libc = ctypes.CDLL(None, use_errno=True)
+                taken = libc.syscall(_GETFD, handle, number, 0)
+                if taken < 0:
+                    logger.error("no listener: %s", os.strerror(ctypes.get_errno()))
+                    break
+                family.start(taken, True)
+                self._expected.set()
+                break
+        finally:
+            real.fd_close(handle)
+            self._over.set()
+
+    # -- serving --
+
+    def _on_mount(self, path: str | None) -> dict[str, Any]:
+        """Show what the file describes in the stead of what was shown."""
+        mounts, let_go = self._loader.load(path)
+        points = [mount.point for mount in mounts]
+        if self._family is not None:
+            gone = [point for point in self._table.points if point not in points]
+            table = MountTable([mount for mount in self._table.mounts if mount.point in gone])
+            self._family.release(table.covers)
+        for mount in mounts:
+            mount.fs.changes.share(functools.partial(self._tell, mount.point))
+        self._table.set_mounts(mounts)
+        let_go()
+        return {"points": points, **self._on_sync(self._now)}
+
+    def _on_join(self) -> dict[str, Any]:
+        return {"points": list(self._table.points), **self._on_sync(self._now)}
+
+    def _on_writing(self) -> dict[str, Any]:
+        return {"paths": self._family.writers.paths() if self._family is not None else []}
+
+    def _on_sync(self, since: int, told: Sequence[Any] | None = None) -> dict[str, Any]:
+        """Upload what was closed, take what the other has changed, tell what was changed since its last call."""
+        failures: list[OSError] = []
+        if self._family is not None:
+            self._family.settle()
+            failures, self._family.writers.failures = self._family.writers.failures, []
+        if told is not None:
+            point, path, below, made = told
+            for mount in self._table.mounts:
+                if mount.point == point:
+                    mount.fs.changes.take(path, below, made)
+        with self._lock:
+            missed = self._now - since
+            if missed > len(self._changes):
+                changes: list[Any] = [(mount.point, "", True, mount.fs.changes.made()) for mount in self._table.mounts]
+            else:
+                changes = list(self._changes)[len(self._changes) - missed :]
+            return {
+                "now": self._now,
+                "changes": changes,
+                "failures": [[error.errno or errno.EIO, error.filename, _words(error)] for error in failures],
+            }
+
+    def _on_directory(self, path: str) -> dict[str, Any]:
+        assert self._family is not None
+        attr, _ = self._family.attr(path)
+        if not attr.is_dir:
+            raise os_error(errno.ENOTDIR, path)
+        return {"local": self._family.skeleton.local(path)}
+
+    def _tell(self, point: str, path: str, below: bool, made: Mapping[str, int]) -> None:
+        with self._lock:
+            self._now += 1
+            self._changes.append((point, path, below, dict(made)))
+            self._publish()
+
+    def _publish(self) -> None:
+        with self._lock:
+            self._page.write(self._now, len(self._family.writers) if self._family is not None else 0)
+
+
+def _listeners(pid: int) -> Iterator[int]:
+    """The numbers of the process's listeners."""
+    for name in real.listdir(f"/proc/{pid}/fd"):
+        try:
+            if real.readlink(f"/proc/{pid}/fd/{name}") == _LISTENER:
+                yield int(name)
+        except OSError:
+            continue
+
+
+def _words(error: OSError) -> str:
+    notes = [note.removeprefix("vfsmount: ") for note in getattr(error, "__notes__", ())]
+    return ": ".join([error.strerror or str(error), *notes])
