@@ -151,6 +151,9 @@ def running(delays: Sequence[float] = (DELAY,), *, rate: str = RATE) -> Iterator
             )
     finally:
         shutil.rmtree(state, ignore_errors=True)
+        for port in ports:  # the store puts its sockets there, whatever TMPDIR says
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -220,11 +220,16 @@ def weed_server(state: Path) -> Iterator[Server]:
         *(f"-{flag}={port}" for flag, port in zip(flags, ports, strict=True)),
     ]
     environment = {"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "SK"}
-    with _running("weed", command, state, environment) as process:
-        server = Server("weed", "s3", f"http://127.0.0.1:{ports[6]}", _process=process)
-        # The S3 door opens before the volume server has joined; only a write that succeeds says it is ready.
-        _wait(server, lambda: _weed_ready(server), state)
-        yield server
+    try:
+        with _running("weed", command, state, environment) as process:
+            server = Server("weed", "s3", f"http://127.0.0.1:{ports[6]}", _process=process)
+            # The S3 door opens before the volume server has joined; only a write that succeeds says it is ready.
+            _wait(server, lambda: _weed_ready(server), state)
+            yield server
+    finally:
+        for port in ports:  # it puts its sockets there, whatever TMPDIR says
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
