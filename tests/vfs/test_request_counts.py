@@ -91,10 +91,10 @@ def test_the_deepest_directory_above_a_missing_path_is_found_by_halves() -> None
     world.close()
 
 
-def test_making_many_directories_at_once_is_not_quadratic(world: World) -> None:
+@pytest.mark.parametrize("depth", [16, 60])
+def test_making_many_directories_at_once_asks_for_each_twice(world: World, depth: int) -> None:
     world.put("d/key")
     before = sum(world.store.counts.values())
-    depth = 16
     path = "d"
     missing = []
     for number in range(depth):  # as os.makedirs asks: from below, then from above
@@ -104,7 +104,37 @@ def test_making_many_directories_at_once_is_not_quadratic(world: World) -> None:
         assert not world.exists(one)
     for one in missing:
         world.mkdir(one)
-    assert sum(world.store.counts.values()) - before <= depth * 12  # asking one by one it would be over 300
+    # A HEAD and a LIST each time, and as much for each halving on the way to `d`.
+    assert sum(world.store.counts.values()) - before <= 4 * depth + 2 * depth.bit_length() + 2
+
+
+def test_what_is_known_to_be_missing_tells_what_is_wrong_below_it_and_no_more() -> None:
+    world = World(negative_ttl=0.0, metadata_ttl=10.0)
+    world.put("d/key")
+    with raises(errno.ENOENT):
+        world.stat("d/a/b/c")
+    for path in ("d/a/b/x", "d/a/b", "d/a/x"):
+        with world.store.expect(head=1, list_page=1), raises(errno.ENOENT):
+            world.stat(path)
+    world.memory.put("d/a", b"another client's")  # seen at once where it is asked for
+    assert world.stat("d/a") == (False, 16)
+    with raises(errno.ENOTDIR):
+        world.stat("d/a/b")
+    world.memory.delete("d/a")
+    world.clock.step(11)
+    with raises(errno.ENOENT):
+        world.stat("d/a/b/c")
+    world.write("d/a", b"made here")
+    with raises(errno.ENOTDIR):
+        world.stat("d/a/b/c")
+    world.fs.unlink("d/a", "/m/d/a")
+    with raises(errno.ENOENT):
+        world.stat("d/a/b/c")
+    world.memory.put("d/a", b"another client's")
+    world.clock.step(11)
+    with raises(errno.ENOTDIR):
+        world.stat("d/a/b/c")
+    world.close()
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 5, 8, 14])

@@ -6,7 +6,7 @@ import hashlib
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -151,6 +151,7 @@ class AttrCache:
         self._childless: frozenset[str] = frozenset()
         self._childless_until = 0.0
         self._directories: LRUCache[str, _Directories] = LRUCache(CACHE_ENTRIES // 100)
+        self._missing: LRUCache[str, tuple[int, float]] = LRUCache(CACHE_ENTRIES // 10)
         self.told: Callable[[str, bool], None] | None = None
         """Called with each path that is changed here, and whether all below it is."""
 
@@ -236,6 +237,24 @@ class AttrCache:
                 self._entries[path] = _Answer(attr, self._epoch, until)
                 if len(self._entries) > CACHE_ENTRIES:
                     self._entries.popitem(last=False)
+
+    def put_missing(self, paths: Iterable[str], asked: int) -> None:
+        """Nothing was at these paths, and no file above them. Their names are not taken for missing by that: it tells
+        what is wrong with a path below them.
+        """
+        with self._lock:
+            until = self._now() + self._ttl
+            for path in paths:
+                if asked >= max(self._floor, self._changed.get(path, 0)):
+                    self._missing[path] = asked, until
+
+    def is_missing(self, path: str) -> bool:
+        """True where a look-up within ``ttl`` has shown that neither ``path`` nor anything above it is a file."""
+        with self._lock:
+            epoch, until = self._missing.get(path, (0, 0.0))
+            if until <= self._now() or epoch < self._floor:
+                return False
+            return all(epoch >= self._changed.get(one, 0) for one in (path, *ancestors_of(path)))
 
     def put_childless(self, paths: frozenset[str]) -> None:
         """For as long as an answer is fresh, and until something is changed here: no key lies below these paths."""

@@ -118,7 +118,8 @@ class Lookup:
         """ENOTDIR where something above ``path`` is a file, else ENOENT; asks for what is above only where unknown.
 
         Two requests for the directory that ``path`` should be in. Where that is missing as well, the deepest ancestor
-        that exists is found by halves, since all above it exist too: two requests each time.
+        that exists is found by halves, since all above it exist too: two requests each time. What was missing within
+        ``metadata_ttl`` is not asked for again: at worst a file that another client made there is told as ENOENT.
         """
         begun = self._cache.epoch()
         unknown: list[str] = []
@@ -130,6 +131,8 @@ class Lookup:
             if known and not self._local.is_being_written(ancestor):
                 is_file = attr is not None and not attr.is_dir
                 break  # whoever found out that it is missing has looked at all above it
+            if self._cache.is_missing(ancestor):
+                break
             unknown.append(ancestor)
         missing, found = -1, len(unknown)  # the nearest first
         failure: OSError | None = None
@@ -152,9 +155,11 @@ class Lookup:
                 failure = None  # its traceback holds this frame
         if is_file:
             return os_error(errno.ENOTDIR, display)
+        self._cache.put_missing(unknown[:found], begun)
         for ancestor in unknown[:found]:
             self._cache.put(ancestor, None, begun)
         if asked is not None:
+            self._cache.put_missing((path,), asked)
             self._cache.put(path, None, asked)
         return os_error(errno.ENOENT, display)
 
