@@ -142,3 +142,15 @@ def test_regression_a_start_that_somebody_has_replaced_is_not_waited_for(supervi
             assert child.args == argv
             child.returncode = 0
     open("/my-mount/a.txt", "w").close()  # nothing reads it any more
+
+
+def test_regression_the_environment_that_is_inherited_is_the_process_s_own(supervised: Served) -> None:
+    line = ["sh", "-c", "test -f /my-mount/a.txt && echo $VFSMOUNT_TEST_BY_PUTENV $VFSMOUNT_TEST_BEFORE_EXEC"]
+    os.putenv("VFSMOUNT_TEST_BY_PUTENV", "putenv")
+    try:
+        done = subprocess.run(
+            line, preexec_fn=lambda: os.putenv("VFSMOUNT_TEST_BEFORE_EXEC", "preexec"), capture_output=True, timeout=60
+        )
+    finally:
+        os.unsetenv("VFSMOUNT_TEST_BY_PUTENV")
+    assert done.stdout == b"putenv preexec\n"

@@ -104,13 +104,13 @@ class Handover:
         """Programs that inherit the environment get nothing more by it."""
         self._unpublish()
 
-    def served(self, env: Mapping[Any, Any] | None) -> Mapping[Any, Any] | None:
-        """The environment of a program that the kernel shows the mounts to."""
-        return env if self.described is None else {**(os.environ if env is None else env), SERVED: "1"}
+    def served(self) -> dict[str, str]:
+        """Variables of a program that the kernel shows the mounts to."""
+        return {} if self.described is None else {SERVED: "1"}
 
-    def none(self, env: Mapping[Any, Any] | None) -> Mapping[Any, Any]:
-        """The environment of a program that is to get nothing."""
-        return {**(os.environ if env is None else env), FILE: ""}
+    def none(self) -> dict[str, str]:
+        """Variables of a program that is to get nothing."""
+        return {FILE: ""}
 
     def at(self, env: Mapping[Any, Any] | None, directory: str) -> Mapping[Any, Any]:
         """The environment of a child that is to start in the mounted ``directory``."""

@@ -120,7 +120,10 @@ class Planner:
         if self.mode == "staging" or not self._can_supervise():
             return self._staging.plan(command)
         assert self._supervisor is not None
-        env = self.handover.none(command.env) if lost or self.mode == "always" else self.handover.served(command.env)
+        variables = self.handover.none() if lost or self.mode == "always" else self.handover.served()
+        env = command.env
+        if env is not None:  # else it is what the process has when it starts, which putenv may have changed
+            env, variables = {**env, **variables}, {}
         argv = texts(command)
         executable = None if command.executable is None else os.fsdecode(command.executable)  # type: ignore[arg-type]
         if command.shell:
@@ -132,6 +135,7 @@ class Planner:
             directory=self._staging.directory(command),
             cwd=command.cwd,
             env=env,
+            variables=variables,
             restore_signals=command.restore_signals,
         )
 

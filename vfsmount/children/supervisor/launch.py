@@ -23,6 +23,7 @@ LAUNCHER: Final = f"{os.path.dirname(__file__)}/launcher.py"
 _PATIENCE: Final = 60.0
 """Seconds for an interpreter to start on a loaded machine."""
 _SIGPIPE, _SIGXFSZ = 13, 25
+_NO_VARIABLES: Final[Mapping[str, str]] = {}
 
 receiving: Final = [threading.Lock()]
 """Held while a listener comes in, for who looks for another one among this process's descriptors."""
@@ -54,13 +55,20 @@ class Rendezvous:
             real.fd_close(here)
 
     def command(
-        self, program: str, argv: Sequence[str], *, restore_signals: bool, directory: str | None = None
+        self,
+        program: str,
+        argv: Sequence[str],
+        *,
+        restore_signals: bool,
+        variables: Mapping[str, str] = _NO_VARIABLES,
+        directory: str | None = None,
     ) -> list[str]:
-        """What to run; an empty ``program`` makes the launcher try one call and end. ``directory``: it is to go there
-        first.
+        """What to run; an empty ``program`` makes the launcher try one call and end. ``variables``: set in the
+        environment that it inherits, those with no value removed. ``directory``: it is to go there first.
         """
         signals = f"{_SIGPIPE},{_SIGXFSZ}" if restore_signals else ""
-        return [sys.executable, "-I", "-S", LAUNCHER, self._base, signals, directory or "", program, *argv]
+        pairs = " ".join(f"{name}={value}" for name, value in variables.items())
+        return [sys.executable, "-I", "-S", LAUNCHER, self._base, signals, pairs, directory or "", program, *argv]
 
     def meet(self, pid: int, start: Callable[[int, bool], None]) -> None:
         """The launcher runs as ``pid``: ``start`` gets the listener, and whether calls
@@ -123,14 +131,14 @@ class Launch:
     executable: object = None
 
     def __init__(self, family: Family, program: str, argv: Sequence[str], *, cwd: object, env: Mapping[Any, Any] | None,
-                 restore_signals: bool, name: object) -> None:  # fmt: skip
+                 variables: Mapping[str, str], restore_signals: bool, name: object) -> None:  # fmt: skip
         self.family: Final = family
         self.cwd: Final = cwd
         self.env: Final = env
         self._name = name
         self._rendezvous = Rendezvous(family.skeleton.base, bpf.program(family.architecture, family.lazy))
         self._command: Final = functools.partial(
-            self._rendezvous.command, program, argv, restore_signals=restore_signals
+            self._rendezvous.command, program, argv, restore_signals=restore_signals, variables=variables
         )
         self.argv: Final = self._command()
 

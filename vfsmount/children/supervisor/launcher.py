@@ -1,8 +1,9 @@
 """Run as a program of its own in the child: installs the filter, hands the listener over, becomes the program.
 
-``python -I -S launcher.py DIRECTORY SIGNALS CWD PROGRAM ARGV0 ARG...``; DIRECTORY holds the filter's instructions and
-the socket that the supervisor listens on. SIGNALS are those that Python ignores and the program is not to. CWD, if not
-empty, is where to go first. Imports nothing of vfsmount: all that it loads is paid for by every child.
+``python -I -S launcher.py DIRECTORY SIGNALS VARIABLES CWD PROGRAM ARGV0 ARG...``; DIRECTORY holds the filter's
+instructions and the socket that the supervisor listens on. SIGNALS are those that Python ignores and the program is not
+to; VARIABLES (``NAME=value``, separated by spaces) are set for it, those with no value removed. CWD, if not empty, is
+where to go first. Imports nothing of vfsmount: all that it loads is paid for by every child.
 """
 
 from __future__ import annotations
@@ -55,8 +56,13 @@ def _environment() -> dict[bytes, bytes]:
 
 def main() -> None:
     """Exits 127 where the program cannot be started; the supervisor is told why."""
-    directory, signals, cwd, program, *argv = sys.argv[1:]
+    directory, signals, variables, cwd, program, *argv = sys.argv[1:]
     environment = _environment()
+    for pair in variables.encode().split():
+        variable, _, value = pair.partition(b"=")
+        environment.pop(variable, None)
+        if value:
+            environment[variable] = value
     with open(directory + "/filter", "rb") as file:
         instructions = file.read()
     here = os.open(directory, os.O_PATH | os.O_CLOEXEC)

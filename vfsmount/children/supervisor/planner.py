@@ -34,9 +34,11 @@ class Supervisor:
         directory: str | None,
         cwd: object,
         env: Mapping[Any, Any] | None,
+        variables: Mapping[str, str],
         restore_signals: bool,
     ) -> Launch:
-        """A plan for the program ``executable`` (default: ``argv[0]``), started in the mounted ``directory``, if any.
+        """A plan for the program ``executable`` (default: ``argv[0]``), started in the mounted ``directory``, if any,
+        with ``variables`` set in ``env``, or removed.
 
         Raises: what looking at the directory raises.
         """
@@ -48,7 +50,16 @@ class Supervisor:
                     raise NotADirectoryError(20, os.strerror(20), directory)
                 cwd = family.skeleton.local(directory)
             program = argv[0] if executable is None else executable
-            launch = Launch(family, program, argv, cwd=cwd, env=env, restore_signals=restore_signals, name=name)
+            launch = Launch(
+                family,
+                program,
+                argv,
+                cwd=cwd,
+                env=env,
+                variables=variables,
+                restore_signals=restore_signals,
+                name=name,
+            )
         except BaseException:
             family.close()
             raise
