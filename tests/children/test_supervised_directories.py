@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,36 @@ def test_changing_directory(supervised: Served, shell: str, line: str, expected:
         pytest.skip(f"no {shell}")
     done = subprocess.run([shell, "-c", line], capture_output=True, text=True, cwd="/", timeout=60)
     assert done.stdout == expected
+
+
+ENDINGS = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from tests.semantics import posix, posix_endings
+for number, (name, function) in enumerate(posix.OPERATIONS.items()):
+    top = Path(sys.argv[1], str(number))
+    os.mkdir(top)
+    posix.prepare(top)
+    print(name, posix.observe(function, top))
+"""
+
+
+@pytest.mark.claim("DIR-14")
+@pytest.mark.slow
+def test_the_end_of_a_path_means_what_it_does_to_the_kernel(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Python without the bootstrap makes the calls: rename, mkdir and so on of libc."""
+    root = Path(__file__).parents[2]
+    local = tmp_path_factory.mktemp("endings")
+    for served in serving("auto", tmp_path_factory, monkeypatch, allow_rename=True):
+        if supervision() is None:
+            pytest.skip("no seccomp user notification here")
+        on_disk, mounted = (output(sys.executable, "-I", "-c", ENDINGS, top, root) for top in (local, "/my-mount/dir"))
+        assert mounted.splitlines() == on_disk.splitlines()
+        assert len(mounted.splitlines()) > 10
+        assert served.stored("a.txt") == b"alpha\n"
 
 
 def test_cwd_in_a_mount(supervised: Served) -> None:

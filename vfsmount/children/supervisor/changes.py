@@ -47,7 +47,7 @@ def unlinkat(call: Call) -> int:
 
 def rename(call: Call) -> int:
     source = call.resolve(0, follow=False, purpose=Purpose.LEAVE)
-    return _rename(call, source, call.resolve(1, follow=False, purpose=Purpose.TAKE), 0)
+    return _rename(call, source, call.resolve(1, follow=False, purpose=Purpose.TAKE), 0, call.text(1))
 
 
 def renameat(call: Call) -> int:
@@ -60,7 +60,7 @@ def renameat2(call: Call) -> int:
 
 def _rename_between(call: Call, flags: int) -> int:
     source = call.resolve(1, 0, follow=False, purpose=Purpose.LEAVE)
-    return _rename(call, source, call.resolve(3, 2, follow=False, purpose=Purpose.TAKE), flags)
+    return _rename(call, source, call.resolve(3, 2, follow=False, purpose=Purpose.TAKE), flags, call.text(3))
 
 
 def link(call: Call) -> int:
@@ -183,7 +183,7 @@ def _unlink(call: Call, path: str | None) -> int:
     return 0
 
 
-def _rename(call: Call, source: str | None, target: str | None, flags: int) -> int:
+def _rename(call: Call, source: str | None, target: str | None, flags: int, named: bytes) -> int:
     if source is None and target is None:
         return PROCEED
     if source is None or target is None:
@@ -191,6 +191,8 @@ def _rename(call: Call, source: str | None, target: str | None, flags: int) -> i
     if flags & ~_NOREPLACE:
         raise os_error(errno.EINVAL, source, target)
     family = call.family
+    if named.endswith(b"/") and family.view.table.covers(source) and not family.attr(source)[0].is_dir:
+        raise os_error(errno.ENOTDIR, source, target)  # rename(2): only a directory becomes "name/"
     if flags & _NOREPLACE:
         try:
             family.view.stat(target)
