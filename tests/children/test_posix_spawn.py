@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -144,12 +145,22 @@ def test_failures_leave_nothing_behind(either: Served) -> None:
     assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
-def test_a_program_that_is_not_there(supervised: Served) -> None:
+def test_a_program_that_is_not_there(either: Served) -> None:
     with standing_in("/my-mount/dir"):
-        for spawn, path in ((os.posix_spawn, "true"), (os.posix_spawn, "./none"), (os.posix_spawnp, "no-such-program")):
+        for path in ("true", "./none"):
             with pytest.raises(FileNotFoundError) as caught:
-                spawn(path, [path], os.environ)
+                os.posix_spawn(path, [path], os.environ)
             assert caught.value.filename == path
+            with pytest.raises(FileNotFoundError) as caught:
+                subprocess.Popen(["./none"])
+            assert caught.value.filename == "./none"
+
+
+def test_a_program_that_cannot_be_started(supervised: Served) -> None:
+    with standing_in("/my-mount/dir"):
+        with pytest.raises(FileNotFoundError) as caught:
+            os.posix_spawnp("no-such-program", ["no-such-program"], os.environ)
+        assert caught.value.filename == "no-such-program"
         with pytest.raises(OSError) as other:
             os.posix_spawn("./b c.txt", ["b"], os.environ)
         assert other.value.errno == errno.EACCES

@@ -136,9 +136,13 @@ WORKERS = """
         with get_context(method).Pool(1) as pool:
             return pool.apply_async(names, ("/my-mount",)).get(50)
 
-    def through_futures(method):
+    def through_futures(method, path="/my-mount"):
         with ProcessPoolExecutor(1, mp_context=get_context(method)) as pool:
-            return pool.submit(names, "/my-mount").result(50)
+            return pool.submit(names, path).result(50)
+
+    def through_futures_inside(method):
+        os.chdir("/my-mount")
+        return through_futures(method, ".")
 
     def through_loky(_):
         import joblib
@@ -158,6 +162,7 @@ WORKERS = """
         ("multiprocessing", "forkserver"),
         ("multiprocessing", "fork"),
         ("futures", "spawn"),
+        ("futures_inside", "forkserver"),
         ("loky", ""),
     ],
 )
@@ -177,17 +182,7 @@ def test_xdist_workers(session: Session, tmp_path: Path) -> None:
     test = "import os\ndef test_it():\n    assert os.listdir('/my-mount/dir') == ['b.txt']\n"
     (tmp_path / "test_in_worker.py").write_text(test)
     finished = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-n",
-            "1",
-            "-p",
-            "no:cacheprovider",
-            str(tmp_path / "test_in_worker.py"),
-        ],
+        [sys.executable, *"-m pytest -q -n 1 -p no:cacheprovider".split(), str(tmp_path / "test_in_worker.py")],
         capture_output=True,
         text=True,
         timeout=100,

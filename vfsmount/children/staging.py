@@ -22,6 +22,7 @@ from vfsmount import real
 from vfsmount.children.commands import Kind, Use, is_shell, use_of, uses_in, words
 from vfsmount.children.stage import Stage
 from vfsmount.errors import os_error
+from vfsmount.shim.route import follow_up
 
 if TYPE_CHECKING:
     from vfsmount.model import Attr
@@ -211,7 +212,10 @@ class _Planning:
         target = _routed(self._router, text) if text is not None and "/" in text else None
         if target is None:
             return given
-        return self._stage.place(target, self._table.stat(target), content=True, depth=0)
+        try:
+            return self._stage.place(target, self._table.stat(target), content=True, depth=0)
+        except OSError as error:
+            raise follow_up(error, given) from error.__cause__
 
     def _start_in(self, directory: str, argv: Sequence[str]) -> str:
         attr = self._table.stat(directory)

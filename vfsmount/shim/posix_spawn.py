@@ -47,7 +47,13 @@ def _posix_spawn(context: ShimContext, name: str, running: dict[int, Child]) -> 
                 options["file_actions"] = served.actions
             plan = None
             if isinstance(argv, (tuple, list)) and argv and argv[0]:
-                plan = planned(context, _command(path, argv, env, options, searched=name.endswith("p")))
+                command = _command(path, argv, env, options, searched=name.endswith("p"))
+                try:
+                    plan = planned(context, command)
+                except OSError as error:
+                    if error.filename in (command.executable, command.argv[0]):  # type: ignore[index]
+                        follow_up(error, path)
+                    raise
             if plan is None and not served.entries:
                 return int(original(path, argv, environment_for(context, env), **options))
             child = started(context.fds, plan, served.entries)
