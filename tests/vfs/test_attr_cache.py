@@ -94,3 +94,23 @@ def test_names_are_remembered_up_to_a_number(monkeypatch: pytest.MonkeyPatch) ->
     assert known == [6, 7, 8, 9]
     cache.fill("wide", {f"{at}": seen(at) for at in range(1000)}, cache.epoch())
     assert [cache.get(f"wide/{at}")[0] for at in (0, 99, 100)] == [True, True, False]
+
+
+def test_absence_is_what_a_whole_fresh_listing_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SteppedClock()
+    cache = AttrCache(10, 0, clock)
+    assert not cache.is_absent("d/a")
+    cache.fill("d", {"a": seen(1)}, cache.epoch())
+    assert (cache.is_absent("d/a"), cache.is_absent("d/b"), cache.is_absent("d/b/c")) == (False, True, False)
+    cache.put("d/b", seen(1), cache.epoch())
+    cache.drop("d/c")
+    assert not cache.is_absent("d/b")
+    assert not cache.is_absent("d/c")
+    cache.drop("d/d/below")
+    assert not cache.is_absent("d/d")
+    assert cache.is_absent("d/e")
+    clock.step(11)
+    assert not cache.is_absent("d/e")
+    monkeypatch.setattr(module, "CACHE_ENTRIES", 10)
+    cache.fill("d", {f"{at}": seen(at) for at in range(11)}, cache.epoch())
+    assert not cache.is_absent("d/e")

@@ -120,6 +120,9 @@ class _Listed(NamedTuple):
     """Monotonic seconds."""
     size: int
     """What it counts for among ``CACHE_ENTRIES``."""
+    epoch: int
+    """Before it was asked for."""
+    complete: bool
 
 
 class _Directories(NamedTuple):
@@ -138,6 +141,7 @@ class AttrCache:
         # Whole, because an answer for each name would take longer to make than the name's attr.
         self._filled: OrderedDict[str, _Listed] = OrderedDict()
         self._filled_size = 0
+        self._made: OrderedDict[str, float] = OrderedDict()
         self._epoch = 0
         self._listed: LRUCache[str, int] = LRUCache(CACHE_ENTRIES // 10)
         self._changed: LRUCache[str, int] = LRUCache(CACHE_ENTRIES // 10)
@@ -196,12 +200,13 @@ class AttrCache:
             if epoch < self._changed_at(path):
                 changed = self._changed
                 attrs = {name: one for name, one in attrs.items() if epoch >= changed.get(child_of(path, name), 0)}
-            if len(attrs) > CACHE_ENTRIES:
+            complete = len(attrs) <= CACHE_ENTRIES
+            if not complete:
                 attrs = dict(islice(attrs.items(), CACHE_ENTRIES))
             self._epoch += 1
             order = self._epoch if since is None else epoch + 1
             size = len(attrs) + 1
-            self._filled[path] = _Listed(attrs, order, until, size)
+            self._filled[path] = _Listed(attrs, order, until, size, epoch, complete)
             self._filled_size += size
             while self._filled_size > CACHE_ENTRIES and len(self._filled) > 1:
                 self._filled_size -= self._filled.popitem(last=False)[1].size
@@ -281,6 +286,29 @@ class AttrCache:
             changed = max(self._floor, self._changed_at(path))
             return found.epoch >= changed
 
+    def is_absent(self, path: str) -> bool:
+        """True where the directory above was listed, or made, as long ago as an attr is trusted, with nothing at
+        ``path``, and nothing was changed there here since.
+        """
+        parent, _, name = path.rpartition("/")
+        with self._lock:
+            filled = self._filled.get(parent)
+            if filled is None or not filled.complete or filled.until <= self._now() or name in filled.attrs:
+                return False
+            return path not in self._entries and filled.epoch >= max(self._floor, self._changed_at(path))
+
+    def put_made(self, path: str) -> None:
+        """A file was just committed here at ``path``; what it looks like is not known, as the store sets its time."""
+        with self._lock:
+            self._made[path] = self._now() + self._ttl
+            while len(self._made) > CACHE_ENTRIES // 100:
+                self._made.popitem(last=False)
+
+    def was_made(self, path: str) -> bool:
+        """True for as long after that as an attr is trusted, and until it is changed again here."""
+        with self._lock:
+            return self._now() < self._made.get(path, 0.0)
+
     def drop(self, path: str, *, quiet: bool = False) -> None:
         """Forget ``path``, which was changed here, and do not learn it from requests that are on their way.
 
@@ -301,6 +329,7 @@ class AttrCache:
 
     def _forget(self, path: str) -> None:
         self._entries.pop(path, None)
+        self._made.pop(path, None)
         parent, _, name = path.rpartition("/")
         filled = self._filled.get(parent)
         if filled is not None:
@@ -315,6 +344,7 @@ class AttrCache:
             self._childless = frozenset()
             for known in [known for known in self._entries if known.startswith(below)]:
                 self._entries.pop(known, None)
+            self._made.clear()
             for known in [known for known in self._filled if known == path or known.startswith(below)]:
                 self._unfill(known)
             self._forget(path)

@@ -26,9 +26,9 @@ from vfsmount.vfs.openfile import DirectoryFile, OpenFile
 from vfsmount.vfs.opening import Opener, refuse
 from vfsmount.vfs.options import FsOptions
 from vfsmount.vfs.policy import Node
-from vfsmount.vfs.removing import Removal
+from vfsmount.vfs.removing import Removal, rmdir_remote
 from vfsmount.vfs.renaming import MARKER, Renamer
-from vfsmount.vfs.traversal import PerTraversal, is_removing, is_under_way
+from vfsmount.vfs.traversal import PerTraversal, is_removing, is_under_way, missing_so_far
 
 BLOCK_SIZE: Final = 4096
 """``f_bsize``, bytes."""
@@ -137,7 +137,10 @@ class Filesystem:
         """HEAD and LIST at once; nothing within ``metadata_ttl`` of the last answer."""
         if is_under_way() and (told := self._listing.told(path)) is not None:
             return told
-        return self._lookup.attr(path, display)
+        missing = missing_so_far()
+        if missing is None:
+            return self._lookup.attr(path, display)
+        return self._lookup.attr_of_one(path, display, missing)
 
     def scandir(self, path: str, display: str) -> list[Entry]:
         """One LIST for each thousand names, or keys of a traversal; answers the stat of each of them for
@@ -160,6 +163,9 @@ class Filesystem:
 
     def open(self, path: str, flags: int, display: str) -> OpenFile:
         """See :class:`~vfsmount.vfs.opening.Opener`. A traversal opens directories that it was told of for nothing."""
+        missing = missing_so_far()
+        if missing is not None:
+            missing.discard((id(self._lookup), path))
         if is_under_way() and not flags & ~_TRAVERSING and (told := self._listing.told(path)) is not None:
             return DirectoryFile(display, flags, told)
         return self._opener.open(path, flags, display)
@@ -193,6 +199,7 @@ class Filesystem:
             refuse(policy.Refusal(errno.EEXIST), display)
         self._cache.drop(path)
         self._cache.put_directories(path, frozenset(), asked)
+        self._cache.fill(path, {}, asked)
 
     def rmdir(self, path: str, display: str) -> None:
         """Only an empty local directory (``keep_dirs``: or a marker alone). One to three requests.
@@ -204,21 +211,9 @@ class Filesystem:
         refuse(policy.rmdir(node, self.options, local_below=self._local.anything_below(path)), display)
         removal = self._removals.current() if is_removing() else None
         if removal is None or not removal.is_empty(path):
-            self._rmdir_remote(path, display)
+            rmdir_remote(self.store, self.options, path, display)
         self._local.remove_directory(path)
         self._cache.drop(path)
-
-    def _rmdir_remote(self, path: str, display: str) -> None:
-        prefix = prefix_of(self.options.key_prefix, path)
-        try:
-            page = self.store.list_page(prefix, delimiter=False, limit=2)
-            marker = any(meta.key == prefix for meta in page.objects)
-            others = bool(page.prefixes) or any(meta.key != prefix for meta in page.objects)
-            refuse(policy.rmdir_remote(self.options, marker=marker, others=others), display)
-            if marker:
-                self.store.delete(prefix)
-        except StoreError as error:
-            raise from_store(error, display) from error
 
     def unlink(self, path: str, display: str) -> None:
         """One DELETE, and the look-up where the file was not seen lately; of ``rmtree`` see
@@ -258,8 +253,11 @@ class Filesystem:
         refuse(policy.make_node(self._node(path, display, fresh=False)[0], self.options), display)
 
     def set_metadata(self, path: str, display: str, what: str) -> None:
-        """chmod and chown: EPERM, or nothing at all with ``metadata_ops="ignore"``; the look-up in both cases."""
-        self._lookup.attr(path, display)
+        """chmod and chown: EPERM, or nothing at all with ``metadata_ops="ignore"``; in both cases the look-up, but of
+        what was just written here.
+        """
+        if not self._cache.was_made(path):
+            self._lookup.attr(path, display)
         refuse(policy.metadata(self.options, what), display)
 
     def utime(self, path: str, mtime_ns: int, display: str) -> None:

@@ -74,6 +74,22 @@ class Lookup:
         meta, is_directory, asked = self._ask(path, display)
         return self.settle(path, display, meta, asked, is_directory=is_directory)
 
+    def attr_of_one(self, path: str, display: str, missing: set[tuple[int, str]]) -> Attr:
+        """``attr`` for who copies one file of several: shutil looks three times at what it is about to write.
+
+        What was missing a moment ago (``missing``) is missing still, as is what a directory that was just listed or
+        made did not have.
+        """
+        if not self._local.is_being_written(path) and self._local.directory(path) is None:
+            if (id(self), path) in missing or self._cache.is_absent(path):
+                raise os_error(errno.ENOENT, display)
+        try:
+            return self.attr(path, display)
+        except FileNotFoundError as error:
+            if error.__cause__ is None:  # else the bucket is
+                missing.add((id(self), path))
+            raise
+
     def settle(self, path: str, display: str, meta: ObjectMeta | None, asked: int, *, is_directory: bool) -> Attr:
         """Decide by the precedence above, and remember the decision; ``asked``: the epoch before the requests.
 

@@ -311,6 +311,8 @@ class Opener:
         def on_end(writer: WriteFile) -> None:
             self._local.end_write(path, writer)
             self._cache.drop(path)
+            if writer.is_committed:
+                self._cache.put_made(path)
 
         def copier(source: OpenFile) -> Callable[[], ObjectMeta] | None:
             if not isinstance(source, ReadFile) or source.store is not self._store or source.version.etag is None:

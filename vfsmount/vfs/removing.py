@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from vfsmount.clock import Clock
-from vfsmount.errors import StoreError
+from vfsmount.errors import StoreError, from_store, os_error
 from vfsmount.model import ObjectMeta
 from vfsmount.store.protocol import Store
 from vfsmount.transfer.pool import Submit
+from vfsmount.vfs import policy
 from vfsmount.vfs.attrs import AttrCache
 from vfsmount.vfs.flat import PAGE, FlatListing
 from vfsmount.vfs.local import LocalState
@@ -259,3 +260,22 @@ class Removal:
         if left.low >= prefix or (at < len(left.keys) and left.keys[at].startswith(prefix)):
             return False
         return left.complete or (self._store.traits.ordered_list and at < len(left.keys))
+
+
+def rmdir_remote(store: Store, options: FsOptions, path: str, display: str) -> None:
+    """What the bucket has to say to the removal of an empty directory: one LIST, and a DELETE of its marker.
+
+    Raises EPERM where there are keys that stay.
+    """
+    prefix = prefix_of(options.key_prefix, path)
+    try:
+        page = store.list_page(prefix, delimiter=False, limit=2)
+        marker = any(meta.key == prefix for meta in page.objects)
+        others = bool(page.prefixes) or any(meta.key != prefix for meta in page.objects)
+        refusal = policy.rmdir_remote(options, marker=marker, others=others)
+        if refusal is not None:
+            raise os_error(refusal.number, display, hint=refusal.hint)
+        if marker:
+            store.delete(prefix)
+    except StoreError as error:
+        raise from_store(error, display) from error

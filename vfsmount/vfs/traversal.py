@@ -16,7 +16,8 @@ T = TypeVar("T")
 
 class _Current(threading.local):
     traversal: Traversal | None = None
-    one_of_several: bool = False
+    missing: set[tuple[int, str]] | None = None
+    """What one of several found missing so far: the owner and the path."""
 
 
 _current = _Current()
@@ -93,14 +94,21 @@ def is_removing() -> bool:
 @contextlib.contextmanager
 def one_of_several() -> Iterator[None]:
     """This thread reads some files of a directory while others read the rest."""
-    before = _current.one_of_several
-    _current.one_of_several = True
+    before = _current.missing
+    _current.missing = set()
     try:
         yield
     finally:
-        _current.one_of_several = before
+        _current.missing = before
 
 
 def is_one_of_several() -> bool:
     """True inside :func:`one_of_several`."""
-    return _current.one_of_several
+    return _current.missing is not None
+
+
+def missing_so_far() -> set[tuple[int, str]] | None:
+    """Paths, by owner, that this thread found missing since it began with the one file of :func:`one_of_several`, and
+    has not made; None outside.
+    """
+    return _current.missing

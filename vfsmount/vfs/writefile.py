@@ -53,6 +53,18 @@ class WriteFile(OpenFile):
         self._state = _State.WRITING
         self._failure: tuple[int, str | None, StoreError | None] | None = None
         self._mtime_ns: int | None = None
+        self._ended = False
+
+    @property
+    def is_committed(self) -> bool:
+        """The object is published; the file may still be open."""
+        return self._state is _State.COMMITTED
+
+    def _end(self) -> None:
+        """Nothing more will be written. Told once: after an fsync, what happens to the object is not this file's."""
+        if not self._ended:
+            self._ended = True
+            self._on_end(self)
 
     @property
     def display(self) -> str:
@@ -140,7 +152,7 @@ class WriteFile(OpenFile):
                     raise self._failed()
                 self._commit()
         finally:
-            self._on_end(self)
+            self._end()
 
     def abandon(self) -> None:
         """The upload is the parent process's business."""
@@ -157,7 +169,7 @@ class WriteFile(OpenFile):
             raise self._failed() from error
         self._state = _State.COMMITTED
         self._on_commit(meta)
-        self._on_end(self)
+        self._end()
 
     def _check_alive(self) -> None:
         self.require_owner()
@@ -172,7 +184,7 @@ class WriteFile(OpenFile):
         try:
             self._uploader.abort()
         finally:
-            self._on_end(self)
+            self._end()
 
     def _failed(self) -> OSError:
         assert self._failure is not None
