@@ -127,14 +127,19 @@ def test_native_code_and_python_see_the_same(bucket: Path) -> None:
 
 
 def test_threads_that_are_there_already(bucket: Path) -> None:
-    """Also those that never stop making calls while the filter is installed."""
+    """Also those that never stop making calls while the filter is installed, and hold the interpreter's lock meanwhile."""
     code = """
         stop, found = threading.Event(), []
+        holding = ctypes.PyDLL(None)
+        def work_holding():
+            while not stop.is_set():
+                holding.access(b"/etc/passwd", 4)
+            found.append(c_read("/my-mount/a.txt"))
         def work():
             while not stop.is_set():
                 os.stat("/etc/passwd")
             found.append(c_read("/my-mount/a.txt"))
-        threads = [threading.Thread(target=work) for _ in range(4)]
+        threads = [threading.Thread(target=each) for each in (work, work, work_holding, work_holding)]
         for thread in threads:
             thread.start()
         with activate():

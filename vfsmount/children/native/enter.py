@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
+import gc
 import os
+import signal
+from collections.abc import Iterator
 from typing import Final
 
-from vfsmount import real
 from vfsmount.errors import os_error
 
 _SET_NO_NEW_PRIVILEGES: Final = 38
@@ -15,7 +18,6 @@ _SET_PTRACER: Final = 0x59616D61
 _SET_MODE_FILTER: Final = 1
 _ALL_THREADS: Final = 1
 _NEW_LISTENER: Final = 8
-_TELL_BY_ESRCH: Final = 16
 _WAIT_KILLABLE: Final = 32
 
 
@@ -31,28 +33,48 @@ def allow(supervisor: int) -> None:
 
 
 def install(number: int, instructions: bytes) -> tuple[int, bool]:
-    """Filter the calls of all threads, from here on and for ever; ``number`` is that of ``seccomp``.
+    """Filter this thread's calls, from here on and for ever; ``number`` is that of ``seccomp``.
 
-    Returns the listener's descriptor, and whether only death cancels a call that is being answered.
+    Returns the listener's descriptor, and whether only death cancels a call that is being answered. Until somebody
+    answers, the thread must make no call that the filter sends there.
     Raises: OSError; EBUSY: supervised already.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_SET_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
         raise os_error(ctypes.get_errno(), None, hint="no_new_privs")
-    code = ctypes.create_string_buffer(instructions, len(instructions))
-    program = _Program(len(instructions) // 8, ctypes.addressof(code))
-    flags = _NEW_LISTENER | _ALL_THREADS | _TELL_BY_ESRCH
     for killable in (True, False):
         more = _WAIT_KILLABLE if killable else 0
-        found = libc.syscall(number, _SET_MODE_FILTER, flags | more, ctypes.byref(program))
+        found = _install(libc, number, _NEW_LISTENER | more, instructions)
         if found >= 0:
-            return int(found), killable
+            return found, killable
     raise _refused(ctypes.get_errno())
 
 
-def close(listener: int) -> None:
-    """Once the supervisor has its own."""
-    real.fd_close(listener)
+def share(number: int, instructions: bytes) -> None:
+    """Give this thread's filters, and one more, to all threads of the process. Raises: OSError (ESRCH)."""
+    found = _install(ctypes.CDLL(None, use_errno=True), number, _ALL_THREADS, instructions)
+    if found:
+        raise _refused(ctypes.get_errno() if found < 0 else errno.ESRCH)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """No finalizer and no signal handler runs in this thread meanwhile."""
+    collecting = gc.isenabled()
+    gc.disable()
+    before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if collecting:
+            gc.enable()
+
+
+def _install(libc: ctypes.CDLL, number: int, flags: int, instructions: bytes) -> int:
+    code = ctypes.create_string_buffer(instructions, len(instructions))
+    program = _Program(len(instructions) // 8, ctypes.addressof(code))
+    return int(libc.syscall(number, _SET_MODE_FILTER, flags, ctypes.byref(program)))
 
 
 def _refused(number: int) -> OSError:

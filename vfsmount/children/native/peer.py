@@ -23,7 +23,6 @@ from vfsmount.children.native import enter
 from vfsmount.children.native.page import Page
 from vfsmount.children.supervisor import bpf
 from vfsmount.children.supervisor.detect import lazy_numbers, supervision
-from vfsmount.children.supervisor.launch import receiving
 from vfsmount.errors import os_error
 from vfsmount.transfer.spool import out_of_the_way, scratch_directory
 
@@ -57,7 +56,7 @@ class Peer:
         self._pid = real.getpid()
         self._seen = 0
         self._table: MountTable | None = None
-        self._installing = -1
+        self._listener = -1
         self.failures: list[OSError] = []
         """What was written through the supervisor and could not be uploaded; who looks takes them away."""
         self.supervisor = 0
@@ -71,25 +70,23 @@ class Peer:
         word = ctypes.create_string_buffer(os.urandom(16), 16)
         at = ctypes.addressof(word)
         self.ask("look", pid=real.getpid(), address=at, expected=word.raw.hex())
-        with receiving[0]:  # no listener of another family comes in meanwhile
-            self._enter(architecture)
+        lazy, number = lazy_numbers(), architecture.numbers["seccomp"]
+        instructions = bpf.program(architecture, lazy)
+        link = self._link or self._connect()
+        # This thread alone at first, which only hands the listener over: another one could wait for its first answer
+        # while it holds the interpreter's lock, and so for ever.
+        with enter.undisturbed():
+            self._listener, killable = enter.install(number, instructions)
+            try:
+                handed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, self._listener.to_bytes(4, sys.byteorder))]
+                question = _question("serve", {"killable": killable, "lazy": [lazy.start, lazy.stop]})
+                link.sendmsg([question], handed, bpf.HANDOVER)
+            finally:
+                listener, self._listener = self._listener, -1
+                real.fd_close(listener)
+        _heard(_answer(link))
+        enter.share(number, bpf.nothing())
         os.putenv(SUPERVISOR, self.base)
-
-    def _enter(self, architecture: Architecture) -> None:
-        lazy = lazy_numbers()
-        self.ask("await", pid=real.getpid(), lazy=[lazy.start, lazy.stop])
-        try:
-            instructions = bpf.program(architecture, lazy)
-            self._installing, killable = enter.install(architecture.numbers["seccomp"], instructions)
-        except OSError:
-            self.ask("stay")
-            raise
-        # Whoever waits for an answer now may hold the interpreter's lock: the supervisor takes the listener by itself.
-        try:
-            self.ask("serve", killable=killable)
-        finally:
-            number, self._installing = self._installing, -1
-            enter.close(number)
 
     def mount(self, table: MountTable, handover: str | None) -> None:
         """Serve what the file ``handover`` describes, or nothing: then every call is the kernel's own again.
@@ -142,22 +139,14 @@ class Peer:
         with self._lock:
             try:
                 link = self._link or self._connect()
-                link.sendall(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
-                answer = b""
-                while not answer.endswith(b"\n"):
-                    more = link.recv(1 << 16)
-                    if not more:
-                        raise ConnectionResetError
-                    answer += more
+                link.sendall(_question(verb, arguments))
+                answer = _answer(link)
             except BaseException as error:
                 self._disconnect()  # or the next answer would be this one's
                 if isinstance(error, OSError):
                     raise os_error(errno.EIO, None, hint="the supervisor's process is gone") from error
                 raise
-        found: dict[str, Any] = json.loads(answer)
-        if "errno" in found:
-            raise os_error(found["errno"], found.get("path"), hint=found.get("hint"))
-        return found
+        return _heard(answer)
 
     def _take(self, answer: dict[str, Any]) -> None:
         """What the supervisor has changed, oldest first."""
@@ -200,9 +189,30 @@ class Peer:
         if link is not None:
             with contextlib.suppress(OSError):
                 link.close()
-        if self._installing >= 0:
-            real.fd_close(self._installing)
+        if self._listener >= 0:
+            real.fd_close(self._listener)
         enter.allow(self.supervisor)
+
+
+def _question(verb: str, arguments: Mapping[str, object]) -> bytes:
+    return json.dumps({"verb": verb, **arguments}).encode() + b"\n"
+
+
+def _answer(link: socket.socket) -> bytes:
+    answer = b""
+    while not answer.endswith(b"\n"):
+        more = link.recv(1 << 16)
+        if not more:
+            raise ConnectionResetError
+        answer += more
+    return answer
+
+
+def _heard(answer: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(answer)
+    if "errno" in found:
+        raise os_error(found["errno"], found.get("path"), hint=found.get("hint"))
+    return found
 
 
 _peer: list[Peer] = []

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import functools
 import json
 import logging
 import os
 import socket
+import sys
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from vfsmount import real
@@ -27,11 +26,6 @@ logger = logging.getLogger(__name__)
 
 _KEPT: Final = 10_000
 """Changes that are told one by one; who has missed more is told that anything may have changed."""
-_PATIENCE: Final = 60.0
-"""Seconds from the announcement of a filter to the filter."""
-_GETFD: Final = 438
-"""``pidfd_getfd``, on every architecture."""
-_LISTENER: Final = "anon_inode:seccomp notify"
 
 
 class Loader(Protocol):
@@ -63,7 +57,9 @@ class Server:
         finally:
             real.fd_close(here)
         self._socket.listen(64)
+        self._listener = -1
         self._over = threading.Event()
+        """There is a family to wait for, or there will be none."""
 
     def run(self) -> None:
         """Until the last process of the family has ended, or the one that never entered has."""
@@ -79,13 +75,21 @@ class Server:
             threading.Thread(target=self._converse, args=(link,), daemon=True).start()
 
     def _converse(self, link: socket.socket) -> None:
+        lines = b""
         try:
-            with link, link.makefile("rb") as lines:
-                for line in lines:
-                    link.sendall(json.dumps(self._answer(json.loads(line))).encode() + b"\n")
+            with link:
+                while True:
+                    data, ancillary, _, _ = link.recvmsg(1 << 16, socket.CMSG_SPACE(4))
+                    if not data:
+                        break
+                    for _, _, descriptors in ancillary:
+                        self._listener = int.from_bytes(descriptors[:4], sys.byteorder)
+                    *whole, lines = (lines + data).split(b"\n")
+                    for line in filter(None, whole):
+                        link.sendall(json.dumps(self._answer(json.loads(line))).encode() + b"\n")
         except OSError as error:
             logger.debug("a connection ended: %s", error)
-        if self._family is None or not self._family.is_started:
+        if self._family is None:
             self._over.set()  # who was to be supervised is gone before it was
 
     def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -112,55 +116,17 @@ class Server:
             raise os_error(errno.EPERM, None, hint="the supervisor sees other processes here: a PID namespace")
         return {}
 
-    def _on_await(self, pid: int, lazy: list[int]) -> dict[str, Any]:
-        """A filter is about to be installed: its listener is fetched as soon as it is there."""
+    def _on_serve(self, killable: bool, lazy: list[int]) -> dict[str, Any]:
+        """The filter is there, and its listener has come with this message."""
         architecture = this_architecture()
-        if architecture is None:
-            raise os_error(errno.ENOTSUP)
+        if architecture is None or self._listener < 0:
+            raise os_error(errno.EIO, None, hint="the supervisor has no listener")
         family = Family(self._table, architecture, range(*lazy))
         family.writers.watch = self._publish
         self._family = family
-        self._expected = threading.Event()
-        self._stays = False
-        known = frozenset(_listeners(pid))
-        threading.Thread(target=self._fetch, args=(pid, known, family), daemon=True).start()
-        return {}
-
-    def _on_stay(self) -> dict[str, Any]:
-        """No filter was installed."""
-        self._stays = True
+        family.start(self._listener, killable)
         self._over.set()
         return {}
-
-    def _on_serve(self, killable: bool) -> dict[str, Any]:
-        """The filter is there."""
-        assert self._family is not None
-        self._family.killable = killable
-        if not self._expected.wait(_PATIENCE):
-            raise os_error(errno.EIO, None, hint="the supervisor has no listener")
-        return {}
-
-    def _fetch(self, pid: int, known: frozenset[int], family: Family) -> None:
-        """Take the listener out of the process, which may be unable to hand it over: see ``Peer.enter``."""
-        deadline = time.monotonic() + _PATIENCE
-        handle = os.pidfd_open(pid)
-        try:
-            while not self._stays and time.monotonic() < deadline:
-                number = next((each for each in _listeners(pid) if each not in known), None)
-                if number is None:
-                    time.sleep(0.001)
-                    continue
-                libc = ctypes.CDLL(None, use_errno=True)
-                taken = libc.syscall(_GETFD, handle, number, 0)
-                if taken < 0:
-                    logger.error("no listener: %s", os.strerror(ctypes.get_errno()))
-                    break
-                family.start(taken, True)
-                self._expected.set()
-                break
-        finally:
-            real.fd_close(handle)
-            self._over.set()
 
     # -- serving --
 
@@ -223,16 +189,6 @@ class Server:
     def _publish(self) -> None:
         with self._lock:
             self._page.write(self._now, len(self._family.writers) if self._family is not None else 0)
-
-
-def _listeners(pid: int) -> Iterator[int]:
-    """The numbers of the process's listeners."""
-    for name in real.listdir(f"/proc/{pid}/fd"):
-        try:
-            if real.readlink(f"/proc/{pid}/fd/{name}") == _LISTENER:
-                yield int(name)
-        except OSError:
-            continue
 
 
 def _words(error: OSError) -> str:

@@ -71,6 +71,11 @@ def program(architecture: Architecture, lazy: range) -> bytes:
     return b"".join(steps)
 
 
+def nothing() -> bytes:
+    """A filter that lets everything pass."""
+    return _step(_RETURN, ALLOW)
+
+
 def _in_range(position: int, numbers: range) -> list[bytes]:
     """Notify where the argument is one of ``numbers`` (its high half is not looked at: a descriptor is an int)."""
     return [

@@ -10,7 +10,6 @@ import select
 import socket
 import struct
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -24,16 +23,6 @@ _PATIENCE: Final = 60.0
 """Seconds for an interpreter to start on a loaded machine."""
 _SIGPIPE, _SIGXFSZ = 13, 25
 _NO_VARIABLES: Final[Mapping[str, str]] = {}
-
-receiving: Final = [threading.Lock()]
-"""Held while a listener comes in, for who looks for another one among this process's descriptors."""
-
-
-def _after_fork() -> None:
-    receiving[0] = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 class Rendezvous:
@@ -80,8 +69,7 @@ class Rendezvous:
             link = self._accept(pid)
             try:
                 link.settimeout(_PATIENCE)
-                with receiving[0]:
-                    data, ancillary, _, _ = link.recvmsg(16, socket.CMSG_SPACE(4))
+                data, ancillary, _, _ = link.recvmsg(16, socket.CMSG_SPACE(4))
                 if ancillary:
                     start(array.array("i", ancillary[0][2][:4])[0], data == b"K")
                     data = link.recv(16)
