@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,71 @@ def test_toml_config(moto: Server, moto_bucket: str, s3: dict[str, str], tmp_pat
     keys = {name: s3[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     assert run("toml_config.py", VFSMOUNT_EXAMPLE_CONFIG=str(here), **keys) == "a.txt 5\n"
     assert moto.get(moto_bucket, "results/summary.txt") == b"1 files\n"
+
+
+def test_dask_workers(moto: Server, moto_bucket: str, s3: dict[str, str]) -> None:
+    pytest.importorskip("distributed")
+    moto.put(moto_bucket, "there.txt", b"12345")
+    assert run("dask_workers.py", **s3) == "[5]\n"
+
+
+def test_spark_job(moto: Server, moto_bucket: str, s3: dict[str, str], tmp_path: Path) -> None:
+    pytest.importorskip("pyspark")
+    if shutil.which("java") is None:
+        pytest.skip("no Java")
+    moto.put(moto_bucket, "there.txt", b"12345")
+    found = subprocess.run(
+        [sys.executable, str(EXAMPLES / "spark_job.py")],
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent), "SPARK_LOCAL_IP": "127.0.0.1", **s3},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert found.stdout == "[('there.txt', 5), ('there.txt', 5)]\n", found.stderr
+
+
+def test_what_a_worker_of_spark_runs(moto: Server, moto_bucket: str, s3: dict[str, str]) -> None:
+    """In a process of its own, twice, as a worker serves two tasks."""
+    moto.put(moto_bucket, "there.txt", b"12345")
+    code = "import spark_job as job; print([*job.sizes(['there.txt']), *job.sizes(['there.txt'])])"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": f"{EXAMPLES.parent}{os.pathsep}{EXAMPLES}", **s3},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert found.stdout == "[('there.txt', 5), ('there.txt', 5)]\n", found.stderr
+
+
+def test_kubernetes(moto: Server, moto_bucket: str, s3: dict[str, str], tmp_path: Path) -> None:
+    """The command of the container, with the configuration of the map."""
+    yaml = pytest.importorskip("yaml")
+    moto.put(moto_bucket, "path/to/dir/a.txt", b"12345")
+    settings, job = yaml.safe_load_all((EXAMPLES / "kubernetes.yaml").read_text(encoding="utf-8"))
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    (name,) = settings["data"]
+    line = f'bucket_name = "{moto_bucket}"\nbucket_endpoint_url = "{moto.endpoint_url}"'
+    (tmp_path / name).write_text(settings["data"][name].replace('bucket_name = "s3-bucket-name"', line))
+    program, *options = [word.replace("/etc/vfsmount", str(tmp_path)) for word in container["command"]]
+    assert program == "vfsmount"
+    command = [sys.executable, "-m", "vfsmount", *options[: options.index("--") + 1], "ls", "/data"]
+    keys = {key: s3[key] for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    found = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent), "TMPDIR": str(tmp_path), **keys},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert found.stdout == "a.txt\n", found.stderr
 
 
 class TestPermissions:

@@ -127,7 +127,7 @@ def test_native_code_and_python_see_the_same(bucket: Path) -> None:
 
 
 def test_threads_that_are_there_already(bucket: Path) -> None:
-    """Also those that never stop making calls while the filter is installed, and hold the interpreter's lock meanwhile."""
+    """Also those that never stop making calls meanwhile, and hold the interpreter's lock while they wait."""
     code = """
         stop, found = threading.Event(), []
         holding = ctypes.PyDLL(None)
