@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,9 +73,9 @@ def test_one_search_for_captured_references_each_way(monkeypatch: pytest.MonkeyP
 
     searches = []
 
-    def counting(swaps: Iterable[tuple[object, object]], ledger: Ledger) -> int:
+    def counting(swaps: Iterable[tuple[object, object]], ledger: Ledger, **more: Any) -> int:
         searches.append(list(swaps))
-        return aliases.rebind(searches[-1], ledger)
+        return aliases.rebind(searches[-1], ledger, **more)
 
     monkeypatch.setattr(install, "rebind", counting)
     monkeypatch.setattr(hook, "rebind", counting)

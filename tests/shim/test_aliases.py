@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import subprocess
 import sys
@@ -122,6 +123,26 @@ def test_numpy_that_was_imported_before_reads_and_writes_text_on_a_mount() -> No
             assert numpy.genfromtxt("/vfs-numpy/a.txt")[1, 1] == 4
     """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=os.getcwd())
+
+
+def test_a_log_file_that_was_prepared_before_is_opened_on_the_mount(mount: Callable[..., Mounted]) -> None:
+    handler = logging.FileHandler("/vfs-bucket/late.log", delay=True)
+    mounted = mount("/vfs-bucket")
+    try:
+        handler.emit(logging.LogRecord("name", logging.INFO, "path", 1, "said", (), None))
+    finally:
+        handler.close()
+    assert mounted.store.get_range("late.log", 0, 100).data == b"said\n"
+
+
+def test_a_default_of_a_function_that_a_decorator_wraps_is_rebound(module: ModuleType) -> None:
+    exec("def decorated(function):\n    def inner(): return function()\n    return inner\n"
+         "@decorated\ndef wrapped(call=old): return call", module.__dict__)  # fmt: skip
+    ledger = Ledger()
+    rebind([(abs, replacement)], ledger)
+    assert module.wrapped() is replacement
+    ledger.undo()
+    assert module.wrapped() is abs
 
 
 def test_equal_is_not_identical(module: ModuleType) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from vfsmount.hooks.hook import Hook, Seam
 from vfsmount.shim.descriptors import FdTable
+from vfsmount.shim.patcher import Ledger
 from vfsmount.shim.process import ChildPlanner
 from vfsmount.shim.route import Router
 
@@ -56,11 +57,11 @@ class Arrivals:
         self._seam = Seam(router, fds, children)
         self._active = False
 
-    def start(self) -> list[tuple[object, object]]:
+    def start(self) -> tuple[list[tuple[object, object]], Ledger]:
         """Hook what is imported, and wait for the rest.
 
-        Returns (original, replacement) of the functions hooked, so that one search finds what captured those and the
-        shim's: it costs more than all else.
+        Returns (original, replacement) of the functions hooked, and the ledger, so that one search finds what captured
+        those and the shim's: it may cost more than all else.
         """
         self._active = True
         sys.meta_path.insert(0, self)
@@ -68,7 +69,7 @@ class Arrivals:
             module = sys.modules.get(name)
             if module is not None:
                 self._apply(module, name)
-        return self._seam.take_fresh()
+        return self._seam.take_fresh(), self._seam.ledger
 
     def undo(self) -> list[tuple[object, object]]:
         """Take the finder out and put every library back, but for what captured ours: for the search of the shim."""

@@ -133,13 +133,13 @@ class Hook:
 class Seam:
     """Replaces functions and methods of libraries, and puts them back."""
 
-    __slots__ = ("_children", "_fds", "_fresh", "_ledger", "_pairs", "_router")
+    __slots__ = ("_children", "_fds", "_fresh", "_pairs", "_router", "ledger")
 
     def __init__(self, router: Router, fds: FdTable, children: ChildPlanner) -> None:
         self._router = router
         self._fds = fds
         self._children = children
-        self._ledger = Ledger()
+        self.ledger: Final = Ledger()
         self._fresh: list[tuple[object, object]] = []
         self._pairs: list[tuple[object, object]] = []
 
@@ -177,7 +177,7 @@ class Seam:
             return
         function = make(original)
         disguise(function, original)
-        self._ledger.patch(owner, name, function)
+        self.ledger.patch(owner, name, function)
         if not isinstance(owner, type):
             self._fresh.append((original, function))
 
@@ -185,7 +185,7 @@ class Seam:
         """Rebind what captured the functions replaced since the last time: one search for all of them."""
         fresh = self.take_fresh()
         if fresh:
-            rebind(fresh, self._ledger)
+            rebind(fresh, self.ledger)
 
     def take_fresh(self) -> list[tuple[object, object]]:
         """The functions replaced since the last time, for whoever rebinds what captured them."""
@@ -195,6 +195,6 @@ class Seam:
 
     def undo(self) -> list[tuple[object, object]]:
         """Put back what is still ours. What was captured meanwhile is left to who gets the pairs (original, ours)."""
-        self._ledger.undo()
+        self.ledger.undo()
         pairs, self._pairs = self._pairs, []
         return pairs

@@ -4,21 +4,30 @@
 ``stat = staticmethod( os.stat)`` in a class; ``OPENERS = {"": open}`` in a table or a list, which may be an attribute
 of an object that the module keeps (so NumPy's loadtxt and savetxt open files). Modules are searched through their
 ``__dict__`` alone, since ``getattr`` on a lazy module loads it. The search looks at some fifty thousand values, so its
-loops do next to nothing for a value that is neither wanted nor a container.
+loops do next to nothing for a value that is neither wanted nor a container; and it ends as soon as the references found
+are all that there are (see :mod:`vfsmount.shim.holders`).
 """
 
 from __future__ import annotations
 
 import enum
 import functools
+import gc
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import CellType, FunctionType, ModuleType, SimpleNamespace
 from typing import Any, Final
 
+from vfsmount.shim.holders import Account, contents, is_own
 from vfsmount.shim.patcher import MISSING, Change, Ledger, namespace_of
 
-_OWN: Final = ("vfsmount",)
+_likely: Final = set(
+    """posix _io io logging subprocess _posixsubprocess tempfile tokenize bz2 gzip lzma tarfile zipfile shutil glob
+    pathlib pathlib._local pathlib._abc importlib.resources._common socket ctypes numpy.lib._datasource numpy.lib.npyio
+    numpy.lib._npyio_impl""".split()
+)
+"""Modules that capture something when they are imported: those of the standard library, and all in which a search of
+this process found anything. They are looked at first; what is in others is found all the same."""
 
 _class_dict: Final[Any] = vars(type)["__dict__"]
 
@@ -26,28 +35,77 @@ _HEAP_TYPE: Final = 1 << 9
 """Set for the classes that a ``class`` statement makes. Source: Include/object.h, Py_TPFLAGS_HEAPTYPE."""
 
 
-def rebind(swaps: Iterable[tuple[object, object]], ledger: Ledger) -> int:
+def rebind(swaps: Iterable[tuple[object, object]], ledger: Ledger, *, beside: Iterable[Ledger] = ()) -> int:
     """Replace every captured reference to the first of each pair by the second; returns how many were found.
 
-    Own modules (``vfsmount.*``) keep what they captured.
+    Own modules (``vfsmount.*``) keep what they captured. ``beside``: other ledgers whose changes may hold the same.
     """
-    search = _Search({id(old): (old, new) for old, new in swaps}, ledger)
-    search.modules()
+    enabled = gc.isenabled()
+    gc.disable()  # what is counted is to be there until it is compared
+    try:
+        return _rebind(list(swaps), ledger, beside)
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _rebind(pairs: list[tuple[object, object]], ledger: Ledger, beside: Iterable[Ledger]) -> int:
+    account = Account(pairs)
+    for each in (ledger, *beside):
+        account.put_all(each.changes())
+    if not account.undecided():
+        return 0
+    search = _Search(pairs, ledger)
+    known = len(ledger)
+    search.modules([(name, sys.modules[name]) for name in _likely & sys.modules.keys()])
+    account.put_all(ledger.changes(known))
+    if not account.undecided():
+        return search.found
+    known = len(ledger)
+    search.globals()
+    account.put_all(ledger.changes(known))
+    if not account.is_closed():
+        search.everywhere()
+    _likely.update(_module_of(change.where) for change in ledger.changes(known))
+    _likely.update(search.homes())
     return search.found
 
 
 class _Search:
-    """One pass over ``sys.modules``."""
+    """Looks through modules, some or all."""
 
-    __slots__ = ("_ids", "_ledger", "_swaps", "found")
+    __slots__ = ("_ids", "_ledger", "_nameless", "_swaps", "found")
 
-    def __init__(self, swaps: Mapping[int, tuple[object, object]], ledger: Ledger) -> None:
-        self._swaps = swaps
-        self._ids = frozenset(swaps)
+    def __init__(self, pairs: Iterable[tuple[object, object]], ledger: Ledger) -> None:
+        self._swaps = {id(pair[0]): pair for pair in pairs}
+        self._ids = frozenset(self._swaps)
         self._ledger = ledger
+        self._nameless: set[int] = set()
         self.found = 0
 
-    def modules(self) -> None:
+    def globals(self) -> None:
+        """Look at the globals of all modules, and no deeper."""
+        disjoint = self._ids.isdisjoint
+        for name, module in list(sys.modules.items()):
+            if not is_own(name):
+                held = namespace_of(module)
+                if held and not disjoint(map(id, list(held.values()))):
+                    self._globals(name, held)
+
+    def everywhere(self) -> None:
+        """Look at all that modules hold, and at what is inside it."""
+        self.modules(list(sys.modules.items()))
+
+    def homes(self) -> Iterator[str]:
+        """The modules that have those tables, lists and partials in which something was found."""
+        if self._nameless:
+            for name, module in list(sys.modules.items()):
+                held = namespace_of(module)
+                if held and not self._nameless.isdisjoint(map(id, list(held.values()))):
+                    yield name
+
+    def modules(self, modules: Iterable[tuple[str, object]]) -> None:
+        """The same for some modules."""
         functions: dict[int, FunctionType] = {}
         classes: dict[int, type] = {}
         partials: dict[int, functools.partial[object]] = {}
@@ -63,8 +121,8 @@ class _Search:
         }
         homes: dict[type, str] = {}
         disjoint = self._ids.isdisjoint
-        for name, module in list(sys.modules.items()):
-            if _is_own(name):
+        for name, module in modules:
+            if is_own(name):
                 continue
             held = namespace_of(module)
             if held is None:
@@ -72,6 +130,9 @@ class _Search:
             values = list(held.values())
             if not disjoint(map(id, values)):
                 self._globals(name, held)
+            if name == "logging":
+                for handler in _handlers(held):
+                    self._object(name, handler, tables, lists)
             for value in values:
                 kind = type(value)
                 if kind in kinds:
@@ -90,9 +151,11 @@ class _Search:
         for held_list in lists.values():
             # `__all__` and its like, which are most of them, hold text.
             if held_list and type(held_list[0]) is not str and not disjoint(map(id, held_list)):
+                self._nameless.add(id(held_list))
                 self._list(held_list)
         for table in tables.values():
             if table and not disjoint(map(id, table.values())):
+                self._nameless.add(id(table))
                 self._globals("a table", table)
         self._inside(functions, classes, partials)
 
@@ -116,15 +179,21 @@ class _Search:
                         self._class(cls)
                     elif type(value.__func__) is FunctionType:
                         functions[id(value.__func__)] = value.__func__
-        for function in functions.values():
+        todo = list(functions.values())
+        for function in todo:
             defaults, keywords, closure = function.__defaults__, function.__kwdefaults__, function.__closure__
             if defaults is None and keywords is None and closure is None:
                 continue
+            for cell in closure or ():
+                within = contents(cell)  # what a decorator wraps
+                if type(within) is FunctionType and id(within) not in functions:
+                    functions[id(within)] = within
+                    todo.append(within)
             if (
                 (defaults and not disjoint(map(id, defaults)))
                 or (keywords and not disjoint(map(id, keywords.values())))
-                or (closure and not disjoint(map(id, map(_contents, closure))))
-            ) and not _is_own(function.__globals__.get("__name__")):
+                or (closure and not disjoint(map(id, map(contents, closure))))
+            ) and not is_own(function.__globals__.get("__name__")):
                 # Replacements hold the originals themselves, under borrowed module names: hence the globals' name.
                 self._function(function)
         for partial in partials.values():
@@ -211,14 +280,14 @@ class _Search:
             if id(value) in self._ids:
                 self._item(f"{where}({key}=)", keywords, key, value)
         for cell in function.__closure__ or ():
-            if id(_contents(cell)) in self._ids:
+            if id(contents(cell)) in self._ids:
                 self._cell(where, cell)
 
     def _cell(self, where: str, cell: CellType) -> None:
         value = cell.cell_contents
 
         def get() -> object:
-            return _contents(cell)
+            return contents(cell)
 
         def put(new: object) -> None:
             cell.cell_contents = new
@@ -229,6 +298,7 @@ class _Search:
         parts = (partial.func, *partial.args, *partial.keywords.values())
         if self._ids.isdisjoint(map(id, parts)):
             return
+        self._nameless.add(id(partial))
         before = (partial.func, partial.args, partial.keywords)
         after = (
             self._new(partial.func),
@@ -263,16 +333,17 @@ def _may_keep(kind: type) -> bool:
     return bool(kind.__flags__ & _HEAP_TYPE and kind.__dictoffset__) and not issubclass(kind, (enum.Enum, ModuleType))
 
 
+def _handlers(logging: dict[str, object]) -> list[object]:
+    """Those of the class that opens files, which keeps an ``open`` in each: one that opens late does so with that."""
+    known = logging.get("_handlerList")
+    return [reference() for reference in known if callable(reference)] if isinstance(known, list) else []
+
+
+def _module_of(where: str) -> str:
+    while where and where not in sys.modules:
+        where = where.rpartition(".")[0]
+    return where
+
+
 def _same(left: tuple[object, ...], right: tuple[object, ...]) -> bool:
     return len(left) == len(right) and all(one is other for one, other in zip(left, right, strict=True))
-
-
-def _contents(cell: CellType) -> object:
-    try:
-        return cell.cell_contents
-    except ValueError:  # still empty
-        return MISSING
-
-
-def _is_own(name: object) -> bool:
-    return isinstance(name, str) and name.partition(".")[0] in _OWN

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from types import FunctionType, MethodType
-from typing import Final
 
 from vfsmount.shim.aliases import rebind
 from vfsmount.shim.context import Replacement, ShimContext
+from vfsmount.shim.holders import CAPABILITIES
 from vfsmount.shim.patcher import MISSING, Ledger, lookup, stand_in
 
-_CAPABILITIES: Final = ("supports_fd", "supports_dir_fd", "supports_follow_symlinks", "supports_effective_ids")
+Pairs = list[tuple[object, object]]
+"""Each original with its replacement."""
 
 
 class Installation:
@@ -19,34 +20,35 @@ class Installation:
 
     __slots__ = ("_added", "_ledger", "_pairs", "left")
 
-    def __init__(
-        self, ledger: Ledger, pairs: list[tuple[object, object]], added: list[tuple[set[object], object]]
-    ) -> None:
+    def __init__(self, ledger: Ledger, pairs: Pairs, added: list[tuple[set[object], object]]) -> None:
         self._ledger = ledger
         self._pairs = pairs
         self._added = added
         self.left: list[str] = []
         """Names that :meth:`undo` found patched by somebody else, and left as they were."""
 
-    def undo(self, *, then: Callable[[], list[tuple[object, object]]] | None = None) -> None:
+    def undo(self, *, then: Callable[[], Pairs] | None = None) -> None:
         """Restore what is still ours, also in modules that captured a replacement meanwhile. Twice is once.
 
         ``then`` is called when the names are restored, and restores more: as in :func:`install`.
         """
         self.left += self._ledger.undo()
-        pairs, self._pairs = self._pairs, []
+        while self._added:
+            capability, function = self._added.pop()
+            capability.discard(function)
+            del function
+        # No other tuple holds what is looked for while it is: see holders.Account.
+        back = [(new, old) for old, new in self._pairs]
+        self._pairs = []
         try:
             if then is not None:
-                pairs = [*pairs, *then()]
+                back += [(new, old) for old, new in then()]
         finally:
-            if pairs:
-                rebind([(new, old) for old, new in pairs], Ledger())
-        for capability, function in self._added:
-            capability.discard(function)
-        self._added = []
+            if back:
+                rebind(back, Ledger())
 
     @property
-    def replaced(self) -> list[tuple[object, object]]:
+    def replaced(self) -> Pairs:
         """Pairs of (original, replacement)."""
         return list(self._pairs)
 
@@ -55,17 +57,34 @@ def install(
     context: ShimContext,
     sources: Iterable[Callable[[ShimContext], Iterable[Replacement]]] | None = None,
     *,
-    then: Callable[[], list[tuple[object, object]]] | None = None,
+    then: Callable[[], tuple[Pairs, Ledger]] | None = None,
 ) -> Installation:
     """Patch every name that the shim's modules replace, and rebind what captured the originals.
 
     ``sources``: the ``replacements`` functions to take, all of the shim's unless a test says otherwise. ``then`` is
     called when the names are patched, and patches more; what captured the originals that it returns is rebound as well,
-    in the same search.
+    in the same search. It returns the ledger of what it did, too.
     """
+    pairs, planned = _plan(context, all_sources() if sources is None else sources)
+    ledger = Ledger()
+    try:
+        for replacement, function in planned:
+            ledger.patch(replacement.namespace, replacement.name, function)
+        more, beside = ([], Ledger()) if then is None else then()
+        rebind([*pairs, *more], ledger, beside=(beside,))
+    except BaseException:
+        ledger.undo()
+        raise
+    return Installation(ledger, pairs, _support(pairs))
+
+
+def _plan(
+    context: ShimContext, sources: Iterable[Callable[[ShimContext], Iterable[Replacement]]]
+) -> tuple[Pairs, list[tuple[Replacement, object]]]:
+    """Each original with what replaces it, and each name to patch with what it becomes."""
     wanted: dict[int, tuple[object, object]] = {}
     planned: list[tuple[Replacement, object]] = []
-    for source in all_sources() if sources is None else sources:
+    for source in sources:
         for replacement in source(context):
             original = lookup(replacement.namespace, replacement.name)
             if original is MISSING or original is replacement.function:
@@ -73,22 +92,13 @@ def install(
             if id(original) not in wanted:
                 wanted[id(original)] = original, stand_in(replacement.function, original)
             planned.append((replacement, wanted[id(original)][1]))
-    ledger = Ledger()
-    try:
-        for replacement, function in planned:
-            ledger.patch(replacement.namespace, replacement.name, function)
-        pairs = list(wanted.values())
-        rebind(pairs if then is None else [*pairs, *then()], ledger)
-    except BaseException:
-        ledger.undo()
-        raise
-    return Installation(ledger, pairs, _support(pairs))
+    return list(wanted.values()), planned
 
 
 def _support(pairs: Iterable[tuple[object, object]]) -> list[tuple[set[object], object]]:
     """Make each replacement a member of the ``os.supports_*`` sets that its original is in."""
     added: list[tuple[set[object], object]] = []
-    for name in _CAPABILITIES:
+    for name in CAPABILITIES:
         capability = vars(os).get(name)
         if not isinstance(capability, set):
             continue

@@ -54,6 +54,10 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._changes)
 
+    def changes(self, since: int = 0) -> list[Change]:
+        """All but the first ``since`` of them."""
+        return self._changes[since:]
+
     def patch(self, namespace: ModuleType | type, name: str, value: object) -> None:
         """Set ``namespace.name`` to ``value``; nothing happens if it is that already."""
         before = lookup(namespace, name)
