@@ -25,6 +25,7 @@ _log: Final = logging.getLogger(__name__)
 _LIBRARIES: Final = {
     "IPython.utils._process_posix": "notebook",
     "asyncio.base_subprocess": "stdlib",
+    "compileall": "stdlib",
     "ctypes": "stdlib",
     "dbm": "stdlib",
     "h5py._hl.files": "hdf5",
@@ -40,6 +41,7 @@ _LIBRARIES: Final = {
     "socket": "stdlib",
     "soundfile": "sound",
     "sqlite3.dbapi2": "database",
+    "tarfile": "stdlib",
     "ssl": "stdlib",
     "wave": "stdlib",
     "zipfile": "stdlib",

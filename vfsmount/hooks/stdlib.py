@@ -6,7 +6,8 @@ local disk first. ``socket.send_fds`` hands a number to another process, which h
 socket's address may be a path. The
 dynamic loader and OpenSSL open files by path in C, so they get copies. asyncio learns of a child's end without
 ``Popen.wait``, where what the child wrote is taken over. ``dbm``, and so ``shelve``, makes a new database by a C
-library wherever there is one; on a mount it is the one kind that is written in Python.
+library wherever there is one; on a mount it is the one kind that is written in Python. ``tarfile`` and ``compileall``
+walk trees by themselves, and announce that.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from vfsmount.errors import os_error
 from vfsmount.hooks.hook import Function, Hook, Seam, Staged, local_copy
 from vfsmount.shim.process import ended
 from vfsmount.shim.rawfile import number_of, raw_of
+from vfsmount.shim.traversals import announced
 
 _FILES: Final = ("cafile", "certfile", "keyfile")
 """Arguments of an SSL context's methods that are paths of files; they come first where they have no name."""
@@ -193,11 +195,27 @@ def _databases(seam: Seam, module: ModuleType) -> None:
     seam.wrap(module, "open", make)
 
 
+def _announces(owner: str | None, name: str, position: int, keyword: str) -> Callable[[Seam, ModuleType], None]:
+    """That a function, or a method of the class ``owner``, is one traversal if it is given a mounted path there."""
+
+    def apply(seam: Seam, module: ModuleType) -> None:
+        def reaches(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+            given = args[position] if len(args) > position else kwargs.get(keyword)
+            return isinstance(given, (str, bytes, os.PathLike)) and seam.is_mounted(given)
+
+        place = module if owner is None else getattr(module, owner)
+        seam.wrap(place, name, lambda original: announced(original, reaches))
+
+    return apply
+
+
 HOOKS: Final = (
     Hook("asyncio.base_subprocess", None, _children),
+    Hook("compileall", None, _announces(None, "compile_dir", 0, "dir")),
     Hook("ctypes", None, _libraries),
     Hook("dbm", None, _databases),
     Hook("ssl", None, _certificates),
+    Hook("tarfile", None, _announces("TarFile", "add", 1, "name")),
     Hook("zipfile", None, _zip),
     Hook("wave", None, _wave),
     Hook("socket", None, _descriptors),

@@ -88,8 +88,9 @@ class Renamer:
             failed.filename2 = display2
             raise failed from error
         finally:
-            self._cache.drop_below(source)
-            self._cache.drop_below(target)
+            trees = Node.DIRECTORY in (node, target_node)
+            for path in (source, target):
+                (self._cache.drop_below if trees else self._cache.drop)(path)
         self._local.forget_readers(source)
         self._local.forget_readers(target)
         self._local.keep_ancestors(source, self._clock.time_ns())
