@@ -7,6 +7,7 @@ import io
 import os
 from pathlib import Path
 
+import fsspec
 import numpy
 import pandas
 import pyarrow
@@ -126,6 +127,33 @@ def test_one_column_of_many_is_not_the_whole_file(point: str, store: CountingSto
     read = pyarrow.parquet.read_table(f"{point}/wide.parquet", columns=["c5"])
     assert read.column("c5").equals(wide.column("c5"))
     assert 1_000_000 <= store.bytes_read < len(buffer.getvalue()) / 4
+
+
+def test_a_list_of_files_with_a_local_one_among_them(
+    point: str, tmp_path_factory: pytest.TempPathFactory, store: CountingStore
+) -> None:
+    local = tmp_path_factory.mktemp("local") / "2.parquet"
+    paths = [parquet(point, "0.parquet"), Path(parquet(point, "1.parquet")), local]
+    pyarrow.parquet.write_table(TABLE, local)
+    read = pyarrow.dataset.dataset(paths)
+    assert read.to_table().num_rows == 9
+    assert pyarrow.dataset.dataset([str(local)]).files == [str(local)]
+    with pytest.raises(FileNotFoundError):
+        pyarrow.dataset.dataset([f"{point}/none.parquet"])
+    with store.expect():  # as of any service: no question for each file
+        pyarrow.dataset.dataset(paths[:2], schema=TABLE.schema)
+
+
+def test_fsspec_s_local_file_system_which_dask_gives(point: str) -> None:
+    local = fsspec.filesystem("file")
+    path = parquet(point, "d/0.parquet")
+    assert pyarrow.parquet.read_table(path, filesystem=local).equals(TABLE)
+    assert pyarrow.dataset.dataset([path], filesystem=local).to_table().equals(TABLE)
+    assert pyarrow.dataset.dataset(f"{point}/d", filesystem=local).to_table().equals(TABLE)
+    pyarrow.parquet.write_table(TABLE, f"{point}/w.parquet", filesystem=local)
+    assert pyarrow.parquet.read_table(f"{point}/w.parquet").equals(TABLE)
+    pyarrow.parquet.write_to_dataset(TABLE, f"{point}/p", partition_cols=["b"], filesystem=local)
+    assert pyarrow.dataset.dataset(f"{point}/p").count_rows() == 3
 
 
 def test_a_missing_file(point: str) -> None:

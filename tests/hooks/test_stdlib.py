@@ -151,6 +151,22 @@ def test_sqlite_elsewhere_is_as_ever(point: str, tmp_path_factory: pytest.TempPa
         sqlite3.connect(object())  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["", ":memory:", "file:", "file::memory:", "file::memory:?cache=shared", "file:x?mode=memory", "file:/x?vfs=memdb"],
+)
+def test_sqlite_s_names_of_no_file_are_no_paths_in_a_mounted_directory(
+    point: str, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    if "memdb" in name and sqlite3.sqlite_version_info < (3, 36):
+        pytest.skip("SQLite 3.36 has memdb")
+    monkeypatch.chdir(point)
+    connection = sqlite3.connect(name, uri=True)
+    connection.execute("create table t (n integer)")
+    connection.close()
+    assert os.listdir(point) == []
+
+
 def test_a_rollback_journal_that_was_left_is_rolled_back_in_the_copy(
     point: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -33,6 +33,7 @@ _LIBRARIES: Final = {
     "pandas.io.parquet": "tables",
     "polars": "frames",
     "pyarrow.csv": "arrow",
+    "pyarrow.dataset": "arrow",
     "pyarrow.feather": "arrow",
     "pyarrow.fs": "arrow",
     "pyarrow.json": "arrow",

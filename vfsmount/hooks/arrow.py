@@ -14,18 +14,40 @@ from vfsmount.hooks.hook import Function, Hook, Seam, writing
 
 def _file_systems(seam: Seam, module: ModuleType) -> None:
     """The one function through which parquet, dataset and orc come from a path to a file system."""
-    mount = module.PyFileSystem(_handler(module))
+    mount = module.PyFileSystem(_handler(seam, module))
 
     def make(original: Function) -> Function:
         def _resolve_filesystem_and_path(path: Any, filesystem: Any = None, **more: Any) -> Any:
-            local = filesystem is None or isinstance(filesystem, module.LocalFileSystem)
-            if local and seam.is_mounted(path):
+            if _is_local(filesystem) and seam.is_mounted(path):
                 return mount, os.path.abspath(os.fspath(path))
             return original(path, filesystem, **more)
 
         return _resolve_filesystem_and_path
 
     seam.wrap(module, "_resolve_filesystem_and_path", make)
+
+
+def _is_local(filesystem: Any) -> bool:
+    """True for none, Arrow's own and fsspec's, which Arrow takes for its own, by its name too."""
+    return filesystem is None or type(filesystem).__name__ == "LocalFileSystem"
+
+
+def _datasets(seam: Seam, module: ModuleType) -> None:
+    """A list of files, as dask gives it, comes to its file system in a way of its own."""
+    systems = importlib.import_module("pyarrow.fs")
+    mount = systems.PyFileSystem(_handler(seam, systems))
+
+    def make(original: Function) -> Function:
+        def _ensure_multiple_sources(paths: Any, filesystem: Any = None) -> Any:
+            if not (_is_local(filesystem) and any(seam.is_mounted(path) for path in paths)):
+                return original(paths, filesystem)
+            # Those of the disk too: the file system is made of Python's functions. Arrow asks for each file only of a
+            # local disk whether it is there; elsewhere, opening it tells.
+            return mount, [os.path.abspath(os.fspath(path)) for path in paths]
+
+        return _ensure_multiple_sources
+
+    seam.wrap(module, "_ensure_multiple_sources", make)
 
 
 def _parquet(seam: Seam, module: ModuleType) -> None:
@@ -87,7 +109,7 @@ def _all(*parts: Any) -> Any:
     return apply
 
 
-def _handler(module: ModuleType) -> Any:
+def _handler(seam: Seam, module: ModuleType) -> Any:
     """An Arrow file system made of Python's own file functions."""
     arrow = importlib.import_module("pyarrow")
 
@@ -163,9 +185,11 @@ def _handler(module: ModuleType) -> Any:
             shutil.copyfile(src, dest)
 
         def open_input_stream(self, path: str) -> Any:
-            return arrow.PythonFile(open(path, "rb"), mode="r")
+            return self.open_input_file(path)
 
         def open_input_file(self, path: str) -> Any:
+            if not seam.is_mounted(path):  # one of several, see _datasets
+                return arrow.OSFile(path)
             return arrow.PythonFile(open(path, "rb"), mode="r")
 
         def open_output_stream(self, path: str, metadata: Any) -> Any:
@@ -179,6 +203,7 @@ def _handler(module: ModuleType) -> Any:
 
 HOOKS: Final = (
     Hook("pyarrow.fs", (26, 26), _file_systems),
+    Hook("pyarrow.dataset", (26, 26), _datasets),
     Hook("pyarrow.parquet.core", (26, 26), _parquet),
     Hook("pyarrow.csv", (26, 26), _all(_reading("read_csv"), _writing("write_csv"))),
     Hook("pyarrow.json", (26, 26), _reading("read_json")),

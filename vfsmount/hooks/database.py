@@ -23,6 +23,9 @@ _URI_PLACE: Final = 6
 _SIDE_FILES: Final = ("-wal", "-journal")
 """What SQLite keeps beside a database while changes are not in it yet. Source: sqlite.org/tempfiles.html."""
 
+_NO_FILE: Final = ("", ":memory:")
+"""Names of databases that are in no file. Source: sqlite.org/inmemorydb.html."""
+
 _HINT: Final = (
     "vfsmount: a database on a mount can be read only; make it in a local file and copy that with shutil.copyfile"
 )
@@ -65,14 +68,16 @@ def _parts(database: Any, is_uri: bool) -> tuple[str | None, str]:
     except TypeError:
         return None, ""
     if not (is_uri and text.startswith("file:")):
-        return text, ""
+        return None if text in _NO_FILE else text, ""
     from urllib.parse import parse_qsl, unquote, urlencode, urlsplit  # most sessions never see a URI
 
     found = urlsplit(text)
-    if found.netloc not in ("", "localhost"):
+    options, path = parse_qsl(found.query), unquote(found.path)
+    in_memory = path in _NO_FILE or ("mode", "memory") in options or ("vfs", "memdb") in options
+    if in_memory or found.netloc not in ("", "localhost"):
         return None, ""
-    kept = [(name, value) for name, value in parse_qsl(found.query) if name not in ("mode", "immutable", "nolock")]
-    return unquote(found.path), f"{urlencode(kept)}&" if kept else ""
+    kept = [(name, value) for name, value in options if name not in ("mode", "immutable", "nolock")]
+    return path, f"{urlencode(kept)}&" if kept else ""
 
 
 def _quoted(path: str) -> str:
