@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -262,3 +263,19 @@ def test_reserving_space(mount: Mounter) -> None:
     with refused(errno.ENOTSUP):
         os.posix_fallocate(fd, 0, 1000)
     os.close(fd)
+
+
+@claim("CHANGE-12")
+@memory_only
+def test_binding_a_socket(bucket: Bucket, mount: Mounter) -> None:
+    bucket.put("f", b"")
+    mnt = mount()
+    with socket.socket(socket.AF_UNIX) as sock:
+        with refused(errno.EPERM):
+            sock.bind(str(mnt / "s"))
+        with refused(errno.EADDRINUSE):
+            sock.bind(str(mnt / "f"))
+        with refused(errno.ENOENT):
+            sock.connect(str(mnt / "s"))
+        with refused(errno.ECONNREFUSED):
+            sock.connect(str(mnt / "f"))
