@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.forks import in_child
 from tests.vfs.world import WRITE, World, raises
 from vfsmount.errors import NotFound, PermissionDenied, Unavailable
 from vfsmount.testing import LatencyStore
@@ -349,3 +350,31 @@ def test_statvfs(make_world: MakeWorld) -> None:
         assert bool(found.f_flag & os.ST_RDONLY) is read_only
         with raises(errno.ENOENT):
             world.fs.statvfs("no", "/m/no")
+
+
+def test_a_fork_in_the_middle_of_a_change_to_what_is_known(world: World) -> None:
+    """The thread that makes it is not in the child, and may have left half of it."""
+    world.put("f", "g")
+    assert world.stat("f") == (False, 4)
+
+    def child() -> None:
+        world.fs.after_fork()
+        with world.store.expect(head=1, list_page=1):
+            assert world.stat("f") == (False, 4)
+
+    with world.fs._cache._lock:
+        in_child(child)
+    with world.store.expect():
+        assert world.stat("f") == (False, 4)
+
+
+def test_a_fork_between_changes_keeps_what_is_known(world: World) -> None:
+    world.put("f", "g")
+    assert world.stat("f") == (False, 4)
+
+    def child() -> None:
+        world.fs.after_fork()
+        with world.store.expect():
+            assert world.stat("f") == (False, 4)
+
+    in_child(child)

@@ -47,6 +47,8 @@ def activate(handover: str, content: bytes, cwd: str, served: bool, ready: Calla
 def _mount(point: str, data: dict[str, object]) -> tuple[CloudBucketMount, Store]:
     try:
         mount = from_data(data)
+        if not mount.is_fsspec and "vfsmount.bootstrap.borrow" in sys.modules:
+            importlib.import_module("obstore")  # perhaps the parent's, and built for another Python
         return mount, open_store(mount.store_options())
     except (ValueError, TypeError, ImportError, OSError) as error:
         reason = f"{type(error).__name__}: {error}"

@@ -136,28 +136,31 @@ class AttrCache:
     """Recent answers by path, positive and (``negative_ttl``) negative; bounded, thread-safe."""
 
     def __init__(self, ttl: float, negative_ttl: float, clock: Clock) -> None:
+        self._ttl = ttl
+        self._negative_ttl = negative_ttl
+        self._now = clock.monotonic
+        self._epoch = 0
+        self.told: Callable[[str, bool], None] | None = None
+        """Called with each path that is changed here, and whether all below it is."""
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """Nothing is known, and answers to what was asked before are not learnt."""
         self._lock = threading.Lock()
         self._entries: OrderedDict[str, _Answer] = OrderedDict()
         # Whole, because an answer for each name would take longer to make than the name's attr.
         self._filled: OrderedDict[str, _Listed] = OrderedDict()
         self._filled_size = 0
         self._made: OrderedDict[str, float] = OrderedDict()
-        self._epoch = 0
         self._listed: LRUCache[str, int] = LRUCache(CACHE_ENTRIES // 10)
         self._changed: LRUCache[str, int] = LRUCache(CACHE_ENTRIES // 10)
         self._changed_below: dict[str, int] = {}
         self._changed_before: dict[str, int] = {}
-        self._turned = self._forgotten = 0
-        self._floor = 0
-        self._ttl = ttl
-        self._negative_ttl = negative_ttl
-        self._now = clock.monotonic
+        self._turned = self._forgotten = self._floor = self._epoch
         self._childless: frozenset[str] = frozenset()
         self._childless_until = 0.0
         self._directories: LRUCache[str, _Directories] = LRUCache(CACHE_ENTRIES // 100)
         self._missing: LRUCache[str, tuple[int, float]] = LRUCache(CACHE_ENTRIES // 10)
-        self.told: Callable[[str, bool], None] | None = None
-        """Called with each path that is changed here, and whether all below it is."""
 
     def get(self, path: str) -> tuple[bool, Attr | None]:
         """Whether there is a fresh answer, and it; a fresh None says that nothing is there."""
@@ -352,5 +355,8 @@ class AttrCache:
             self.told(path, True)
 
     def renew_lock(self) -> None:
-        """In a forked child: the lock may be held by a thread that is not here."""
-        self._lock = threading.Lock()
+        """In a forked child: a thread that is not here may hold the lock, and has then left things half done."""
+        if self._lock.acquire(blocking=False):  # never locked(), which a thread may be about to make true
+            self._lock = threading.Lock()
+        else:
+            self._start_over()

@@ -1,0 +1,204 @@
+"""Child processes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import vfsmount
+from tests.children.conftest import Served, serving
+from tests.servers import Server
+from vfsmount import CloudBucketMount, Secret
+from vfsmount.children.supervisor.detect import supervision
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+READ: Final = "print(open('/my-mount/a.txt').read(), end='')"
+
+claim = pytest.mark.claim
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("scratch")))
+
+
+def child(*argv: str, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(argv, capture_output=True, text=True, timeout=100, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def failing(line: str) -> str:
+    """A program that prints the errno that ``line`` fails with."""
+    return f"import errno\ntry:\n    {line}\nexcept OSError as error:\n    print(errno.errorcode[error.errno])"
+
+
+def other_pythons() -> list[str]:
+    """Interpreters of other versions that vfsmount runs on, oldest first, without anything installed for it."""
+    found: dict[tuple[int, ...], str] = {}
+    siblings = [str(path) for path in sorted(Path(sys.base_prefix).parent.glob("*/bin/python3"))]
+    for candidate in [shutil.which(f"python3.{minor}") for minor in range(10, 15)] + siblings:
+        if candidate is None:
+            continue
+        told = subprocess.run(
+            [candidate, "-ISc", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, timeout=60
+        )
+        version = tuple(map(int, told.stdout.split())) if told.returncode == 0 else ()
+        if version >= (3, 10) and version != sys.version_info[:2]:
+            found.setdefault(version, candidate)
+    return [found[version] for version in sorted(found)]
+
+
+@claim("CHILD-1")
+@pytest.mark.slow
+def test_python_children(moto: Server, moto_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of this version, the oldest and the newest here, whose own environments have no vfsmount.
+
+    Where this one's client is built for another Python than the child, that is an ``OSError``, and said.
+    """
+    monkeypatch.delenv("PYTHONPATH")
+    moto.put(moto_bucket, "a.txt", b"alpha\n")
+    keys = Secret.from_dict({"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "SK"})
+    mount = CloudBucketMount(moto_bucket, moto.endpoint_url, secret=keys, force_path_style=True)
+    code = f"try:\n    {READ}\nexcept OSError as error:\n    print(error.errno, error.__cause__)"
+    others = other_pythons()
+    with vfsmount.activate({"/my-mount": mount}):
+        assert child(sys.executable, "-c", code).stdout == "alpha\n"
+        for python in {*others[:1], *others[-1:]}:
+            done = child(python, "-c", code)
+            assert done.returncode == 0, done.stderr
+            if done.stdout != "alpha\n":
+                assert done.stdout.startswith("95 ")
+                assert "ImportError" in done.stdout
+                assert done.stderr.startswith("vfsmount: /my-mount cannot be mounted in this program: ImportError: ")
+
+
+@claim("CHILD-3")
+@pytest.mark.slow
+def test_a_bucket_in_memory() -> None:
+    with vfsmount.activate({"/my-mount": "memory://child-claim"}):
+        Path("/my-mount/a.txt").write_text("alpha\n")
+        assert child(sys.executable, "-c", failing("open('/my' + '-mount/a.txt')")).stdout == "ENOTSUP\n"
+
+
+@claim("CHILD-4")
+@pytest.mark.slow
+def test_a_function_that_the_child_cannot_find(moto: Server, moto_bucket: str) -> None:
+    moto.put(moto_bucket, "a.txt", b"alpha\n")
+    ends = time.time() + 3600
+
+    def values() -> dict[str, str | float]:
+        return {"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "SK", "expires_at": ends}
+
+    mount = CloudBucketMount(moto_bucket, moto.endpoint_url, secret=Secret.from_callable(values), force_path_style=True)
+    with vfsmount.activate({"/my-mount": mount}):
+        assert child(sys.executable, "-c", READ).stdout == "alpha\n"
+    ends = time.time() + 30  # as good as over
+    with vfsmount.activate({"/my-mount": mount}):
+        assert Path("/my-mount/a.txt").read_text() == "alpha\n"
+        assert child(sys.executable, "-c", failing(READ)).stdout == "ENOTSUP\n"
+
+
+@claim("CHILD-5")
+@pytest.mark.slow
+def test_credentials_that_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key that requests are signed with."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers.get("Authorization", "").partition("Credential=")[2].partition("/")[0])
+            self.send_response(403)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "OF-THE-PARENT")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SK")
+    with HTTPServer(("127.0.0.1", 0), Handler) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(server.serve_forever)
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            mount = CloudBucketMount("bucket", url, region="us-east-1", force_path_style=True, max_attempts=1)
+            with vfsmount.activate({"/my-mount": mount}, check=False):
+                with pytest.raises(PermissionError):
+                    Path("/my-mount/a.txt").read_text()
+                assert set(seen) == {"OF-THE-PARENT"}
+                seen.clear()
+                own = {**os.environ, "AWS_ACCESS_KEY_ID": "OF-THE-CHILD"}
+                assert "PermissionError" in child(sys.executable, "-c", READ, env=own).stderr
+                assert set(seen) == {"OF-THE-CHILD"}
+        finally:
+            server.shutdown()
+
+
+@pytest.fixture
+def supervised(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    if supervision() is None:
+        pytest.skip("no seccomp user notification here")
+    yield from serving("auto", tmp_path_factory, monkeypatch)
+
+
+@claim("CHILD-2")
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["-I", "-E", "-S"])
+def test_options_that_lose_the_mounts(tmp_path: Path, caplog: pytest.LogCaptureFixture, option: str) -> None:
+    if supervision() is None:
+        pytest.skip("no seccomp user notification here")
+    (tmp_path / "a.txt").write_text("alpha\n")
+    with vfsmount.activate({"/my-mount": f"file://{tmp_path}"}):
+        code = f"import sys; {READ}; print('vfsmount' in sys.modules)"
+        assert child(sys.executable, option, "-c", code).stdout == "alpha\nFalse\n"
+    assert f"{option} " in caplog.text
+
+
+@claim("CHILD-6")
+@pytest.mark.slow
+def test_other_programs(supervised: Served) -> None:
+    assert child("cat", "/my-mount/a.txt").stdout == "alpha\n"
+    assert child("cp", "/my-mount/a.txt", "/my-mount/copy").returncode == 0
+    assert supervised.stored("copy") == b"alpha\n"
+    assert "Operation not permitted" in child("chmod", "600", "/my-mount/copy").stderr
+
+
+@claim("CHILD-6")
+@pytest.mark.slow
+def test_other_programs_with_copies(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    for served in serving("staging", tmp_path_factory, monkeypatch):
+        assert child("cat", "/my-mount/a.txt").stdout == "alpha\n"
+        with pytest.raises(OSError, match="not supported"):
+            child("cp", "/my-mount/a.txt", "/my-mount/copy")
+        assert "copy" not in served.keys()
+
+
+@claim("CHILD-7")
+@pytest.mark.slow
+def test_large_files(supervised: Served) -> None:
+    content = os.urandom(24 << 20)
+    supervised.store.put("large", content)
+
+    def fetched(line: str) -> tuple[bytes, int]:
+        before = sum(usage.bytes_received for usage in supervised.session.stats().values())
+        done = subprocess.run(line, shell=True, capture_output=True, check=True, timeout=100)
+        return done.stdout, sum(usage.bytes_received for usage in supervised.session.stats().values()) - before
+
+    text, size = fetched("head -c 100 /my-mount/large")
+    assert text == content[:100]
+    assert size < 12 << 20
+    text, size = fetched("sha256sum < /my-mount/large")
+    assert text.split()[0] == hashlib.sha256(content).hexdigest().encode()
+    assert size >= 12 << 20
