@@ -17,6 +17,7 @@ import pytest
 from vfsmount.children.supervisor.detect import supervision
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
+QUIET: Final = "ignore:This process:DeprecationWarning"
 PRELUDE: Final = """
 import ctypes, errno, os, subprocess, sys, threading
 import vfsmount
@@ -78,7 +79,8 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: py
 def run(bucket: Path, code: str, *arguments: str, stderr: str | None = "") -> str:
     """What the program prints; it ends well and says nothing else."""
     finished = subprocess.run(
-        [sys.executable, "-c", PRELUDE + textwrap.dedent(code), str(bucket), *arguments],
+        # CPython warns at every fork of a process that has threads.
+        [sys.executable, "-W", QUIET, "-c", PRELUDE + textwrap.dedent(code), str(bucket), *arguments],
         capture_output=True,
         text=True,
         timeout=100,
@@ -357,16 +359,23 @@ def test_libraries(bucket: Path) -> None:
     """Native libraries with no hook of ours, or past it."""
     pytest.importorskip("duckdb")
     pytest.importorskip("h5py")
+    pytest.importorskip("polars")
     code = """
-        import duckdb, h5py
+        import duckdb, h5py, polars
         with activate():
             duckdb.sql("COPY (SELECT range AS n FROM range(1000)) TO '/my-mount/t.parquet' (FORMAT parquet)")
             assert duckdb.sql("SELECT sum(n) FROM '/my-mount/t.parquet'").fetchall() == [(499500,)]
             assert stored("t.parquet")[:4] == b"PAR1" == open("/my-mount/t.parquet", "rb").read(4)
+            duckdb.sql("COPY (SELECT range AS n, range % 3 AS p FROM range(9)) TO '/my-mount/parts' (PARTITION_BY (p))")
+            assert os.listdir("/my-mount/parts") == ["p=0", "p=1", "p=2"]
+            assert polars.scan_parquet("/my-mount/*.parquet").select(polars.col("n").sum()).collect().item() == 499500
         with vfsmount.activate({"/staged": f"file://{bucket}?writes=staged"}, native=True):
             from h5py import h5f
-            file = h5f.create(b"/staged/x.h5")
-            file.close()
+            h5f.create(b"/staged/x.h5").close()
             assert os.path.getsize("/staged/x.h5") > 0 and stored("x.h5")[:4] == b"\\x89HDF"
+            for options, line in (({}, "CREATE TABLE t AS SELECT 1 AS a"), ({"read_only": True}, "SELECT a FROM t")):
+                with duckdb.connect("/staged/x.duckdb", **options) as database:
+                    found = database.execute(line).fetchall()
+            assert found == [(1,)]
     """
     run(bucket, code)
