@@ -113,9 +113,12 @@ def test_writing_in_order_fetches_nothing(files: World) -> None:
 def test_without_a_listing_nothing_is_known(world: World) -> None:
     for index in range(COUNT):
         world.put(f"d/{index:03}.bin")
-    with world.store.expect(get_range=COUNT, list_page=COUNT):
-        for name in names(world):
-            world.read(name)
+    watched = ByThread(world)
+    world.store = watched  # type: ignore[assignment]
+    world.fs = world.another()
+    for name in names(world):
+        world.read(name)
+    assert [call.verb for call in watched.own].count("get_range") == COUNT
 
 
 def test_a_ttl_of_zero_switches_it_off(make_world: Callable[..., World]) -> None:

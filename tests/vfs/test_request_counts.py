@@ -10,6 +10,7 @@ from tests.vfs.world import World, raises
 from vfsmount.errors import PermissionDenied
 from vfsmount.model import ObjectMeta
 from vfsmount.testing import CountingStore
+from vfsmount.vfs.neighbours import ENOUGH
 
 
 def test_what_was_listed_is_stat_for_nothing(world: World) -> None:
@@ -62,6 +63,69 @@ def test_a_small_file_is_opened_read_and_closed_in_one_round_trip(world: World) 
     assert reading.result(10) == b"x" * 100_000
     assert isinstance(world.store, CountingStore)
     assert world.store.counts == {"get_range": 1, "list_page": 1}
+
+
+def test_a_directory_of_which_files_are_opened_is_learnt_with_one_request(world: World) -> None:
+    """A program that goes by a list of paths; learning goes on beside its opens."""
+    names = [f"d/{number:02}" for number in range(40)]
+    world.put(*names, "d/sub/x", "d/07/hides it")
+    for name in names[:ENOUGH]:
+        world.read(name)
+    world.settle()
+    assert world.store.counts == {"get_range": ENOUGH, "list_page": ENOUGH + 1}
+    with world.store.expect(get_range=len(names) - ENOUGH - 1):
+        for name in [*names[ENOUGH:7], *names[8:]]:
+            world.read(name)
+    with raises(errno.EISDIR):
+        world.read("d/07")
+    with world.store.expect(put=1):
+        world.write("d/new", b"no question before it")
+
+
+def test_new_files_of_one_directory_ask_for_it_as_a_whole(world: World) -> None:
+    world.put("d/old")
+    for number in range(ENOUGH):
+        world.write(f"d/{number}", b"x")
+    world.settle()
+    before = world.store.counts["list_page"]
+    for number in range(ENOUGH, 20):
+        world.write(f"d/{number}", b"x")
+    assert world.store.counts["list_page"] == before
+
+
+def test_a_wide_directory_is_asked_for_once(world: World) -> None:
+    for number in range(1500):
+        world.memory.put_object(f"d/{number:04}", b"x")
+    for number in range(3 * ENOUGH):
+        world.read(f"d/{number:04}")
+    world.settle()
+    assert world.store.counts == {"get_range": 3 * ENOUGH, "list_page": 3 * ENOUGH + 1}
+    world.clock.step(10)
+    for number in range(ENOUGH):
+        world.read(f"d/{number:04}")
+    world.settle()
+    assert world.store.counts == {"get_range": 4 * ENOUGH, "list_page": 4 * ENOUGH + 1}
+
+
+def test_a_directory_that_is_not_there_is_not_learnt(world: World) -> None:
+    for number in range(ENOUGH + 1):
+        with raises(errno.ENOENT):
+            world.read(f"none/{number}")
+        world.settle()
+    with raises(errno.ENOENT):
+        world.write("none/new", b"")
+
+
+@pytest.mark.parametrize("options", [{"metadata_ttl": 0.0}, {"lookup": "cheap"}])
+def test_nothing_is_learnt_where_it_could_not_be_used(options: dict[str, object]) -> None:
+    world = World(**options)
+    names = [f"d/{number}" for number in range(3 * ENOUGH)]
+    world.put(*names)
+    for name in names:
+        world.read(name)
+    world.settle()
+    assert world.store.counts["list_page"] == (0 if "lookup" in options else len(names))
+    world.close()
 
 
 def test_a_missing_name_is_remembered_for_its_own_time() -> None:

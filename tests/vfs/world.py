@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -48,6 +49,12 @@ class World:
     def another(self) -> Filesystem:
         """One more client of the same bucket."""
         return Filesystem(self.store, self.options, submit=self.pool.submit, budget=self.budget, clock=self.clock)
+
+    def settle(self) -> None:
+        """Wait until what was begun in the background is done."""
+        barrier = threading.Barrier(16)
+        for one in [self.pool.submit(lambda: barrier.wait(10)) for _ in range(16)]:
+            one.result(20)
 
     def table(self) -> MountTable:
         return MountTable([Mount("/m", self.fs)])

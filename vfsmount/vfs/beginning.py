@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from vfsmount.clock import Clock
@@ -20,6 +20,7 @@ from vfsmount.vfs.ahead import Ahead, Requests
 from vfsmount.vfs.attrs import AttrCache
 from vfsmount.vfs.lookup import Lookup
 from vfsmount.vfs.namespace import key_of
+from vfsmount.vfs.neighbours import Neighbours
 from vfsmount.vfs.options import FsOptions
 
 
@@ -30,14 +31,16 @@ class Beginnings:
         self,
         store: Store,
         options: FsOptions,
-        *,
         cache: AttrCache,
         lookup: Lookup,
         submit: Submit,
+        *,
         budget: Budget,
         clock: Clock,
         chunks: ChunkCache | None,
+        learn: Callable[[str], bool],
     ) -> None:
+        """``learn``: see :class:`~vfsmount.vfs.neighbours.Neighbours`."""
         self._store: Final = store
         self._options: Final = options
         self._lookup: Final = lookup
@@ -47,6 +50,7 @@ class Beginnings:
         self._prefetcher: Final = Prefetcher(
             self._ranges, submit=submit, budget=budget, clock=clock, chunks=None if options.cache_dir else chunks
         )
+        self._neighbours: Final = Neighbours(learn, ttl=options.metadata_ttl, now=clock.monotonic, submit=submit)
         requests = Requests(self.fetch, self._length, lookup.has_keys_below, self.is_unhidden)
         self._ahead: Final = Ahead(requests, cache, ttl=options.metadata_ttl, submit=submit, budget=budget, clock=clock)
 
@@ -86,6 +90,10 @@ class Beginnings:
         """True where it need not be asked whether a directory hides the file."""
         return self._options.lookup == "cheap" or self._lookup.is_unhidden(path)
 
+    def asked(self, path: str) -> None:
+        """It is being asked whether a directory hides the file at ``path``."""
+        self._neighbours.asked(path)
+
     def reader(self, first: GetResult) -> Reader:
         """Of the version that ``first`` is of."""
         return self._prefetcher.reader(first.meta, first.data)
@@ -94,6 +102,7 @@ class Beginnings:
         """In a forked child: what threads of the parent held is let go."""
         self._prefetcher.after_fork()
         self._ahead.after_fork()
+        self._neighbours.after_fork()
 
 
 def _ranges(store: Store, options: FsOptions) -> GetRange:

@@ -15,6 +15,7 @@ from vfsmount.transfer.chunkcache import ChunkCache
 from vfsmount.transfer.pool import Submit
 from vfsmount.vfs import policy
 from vfsmount.vfs.attrs import Appearance, AttrCache
+from vfsmount.vfs.beginning import Beginnings
 from vfsmount.vfs.changes import Changes
 from vfsmount.vfs.claims import Claims
 from vfsmount.vfs.flat import FlatListing
@@ -85,6 +86,10 @@ class Filesystem:
         )
         self._removals = PerTraversal(self._removal)
         self._renamer = Renamer(store, options, self._node, self._local, self._cache, self._lookup, submit, clock)
+        learn = self._listing.learn
+        beginnings = Beginnings(
+            store, options, self._cache, self._lookup, submit, budget=budget, clock=clock, chunks=chunks, learn=learn
+        )
         self._opener = Opener(
             store,
             options,
@@ -95,16 +100,14 @@ class Filesystem:
             submit=submit,
             budget=budget,
             clock=clock,
-            chunks=chunks,
+            beginnings=beginnings,
         )
 
         self.changes: Final = Changes(self._local, self._cache)
         self._submit: Final = submit
-        kept = 0 if chunks is None else chunks.capacity
-        on_disk = options.cache_max_bytes or 1 << 62
-        self.room: Final = kept if options.cache_dir is None else on_disk
+        self.room: Final = _room(options, chunks)
         """Bytes of content that are kept at most after they were read."""
-        self.largest_kept: Final = kept // 2 if options.cache_dir is None else on_disk
+        self.largest_kept: Final = self.room // 2 if options.cache_dir is None else self.room
         """Bytes of the largest file that is kept whole."""
 
     def _flat_listing(self) -> FlatListing:
@@ -341,3 +344,9 @@ class Filesystem:
         if attr.is_dir:
             return Node.DIRECTORY, attr
         return (Node.WRITING, None) if self._local.is_being_written(path) else (Node.FILE, attr)
+
+
+def _room(options: FsOptions, chunks: ChunkCache | None) -> int:
+    if options.cache_dir is not None:
+        return options.cache_max_bytes or 1 << 62
+    return 0 if chunks is None else chunks.capacity

@@ -50,6 +50,7 @@ class Listing:
         self._cache: Final = cache
         self._lookup: Final = lookup
         self._appearance: Final = appearance
+        self._make_flat: Final = flat
         self._traversals: Final = None if flat is None else PerTraversal(flat)
         self._warned = False
 
@@ -99,6 +100,21 @@ class Listing:
         if flat is not None:
             flat.named([prefix_of(self._key_prefix, child_of(path, name)) for name in directories])
         return ordered
+
+    def learn(self, path: str) -> bool:
+        """Remember which directories are in ``path``, where one request tells that; False where it does not."""
+        flat = None if self._make_flat is None else self._make_flat()
+        told = None if flat is None else flat.directory(*self._below(path))
+        if told is None:
+            return False
+        contents = _Contents()
+        self._read(path, told.page, contents)
+        if not contents.found:
+            return True
+        local_directories, _ = self._local.names_in(path)
+        names = frozenset(contents.directories) | frozenset(local_directories)
+        self._cache.put_directories(path, names, told.epoch, told.since)
+        return True
 
     def flat(self) -> FlatListing | None:
         """What feeds the traversal under way."""

@@ -13,7 +13,6 @@ from vfsmount.errors import NotFound, StoreError, os_error
 from vfsmount.model import Attr, ObjectId, ObjectMeta
 from vfsmount.store.protocol import GetResult, PutAttributes, Store
 from vfsmount.transfer.budget import Budget
-from vfsmount.transfer.chunkcache import ChunkCache
 from vfsmount.transfer.pool import Submit
 from vfsmount.transfer.spool import SpoolFile
 from vfsmount.transfer.uploader import Condition, Uploader
@@ -51,7 +50,7 @@ class Opener:
         submit: Submit,
         budget: Budget,
         clock: Clock,
-        chunks: ChunkCache | None,
+        beginnings: Beginnings,
     ) -> None:
         self._store: Final = store
         self._options: Final = options
@@ -62,9 +61,7 @@ class Opener:
         self._submit: Final = submit
         self._budget: Final = budget
         self._clock: Final = clock
-        self.beginnings: Final = Beginnings(
-            store, options, cache=cache, lookup=lookup, submit=submit, budget=budget, clock=clock, chunks=chunks
-        )
+        self.beginnings: Final = beginnings
 
     def open(self, path: str, flags: int, display: str) -> OpenFile:
         """A reader costs one GET with a LIST beside it (the GET alone where a listing showed the file lately), a writer
@@ -149,6 +146,7 @@ class Opener:
         asked = self._lookup.epoch()
         shadow = None
         if not self.beginnings.is_unhidden(path):
+            self.beginnings.asked(path)
             shadow = self._submit(lambda: self._lookup.has_keys_below(path))
         result: GetResult | None = None
         failure: StoreError | None = None
@@ -222,6 +220,7 @@ class Opener:
         if self._lookup.is_unhidden(path):
             self._lookup.require_directory(parent_of(path), display)
             return Node.MISSING, None
+        self.beginnings.asked(path)
         below = self._submit(lambda: self._lookup.has_keys_below(path))
         try:
             self._lookup.require_directory(parent_of(path), display)
