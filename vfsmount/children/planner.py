@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from vfsmount import real
 from vfsmount.children.handover import Handover
-from vfsmount.children.python import PythonCommand, python_command, simple_line
-from vfsmount.children.staging import StagingPlanner, texts
 from vfsmount.errors import os_error
 from vfsmount.vfs.mounts import MountTable
 
 if TYPE_CHECKING:
     from vfsmount.children.native.peer import Peer
+    from vfsmount.children.python import PythonCommand
+    from vfsmount.children.staging import StagingPlanner
     from vfsmount.children.supervisor.planner import Supervisor
     from vfsmount.shim.cwd import VirtualCwd
     from vfsmount.shim.descriptors import FdTable
@@ -70,11 +70,21 @@ class Planner:
         self.mode: Literal["auto", "always", "staging", "never"] = "auto"
         self._table = table
         self._router = router
-        self._staging = StagingPlanner(table, router, cwd)
+        self._cwd = cwd
+        self._stages: StagingPlanner | None = None
         self._supervisor: Supervisor | None = None
         self._native: Peer | None = None
         """Supervises this process, and so all that it starts."""
         fds.before_close_all.append(self._release)
+
+    @property
+    def _staging(self) -> StagingPlanner:
+        # Loaded when the first program starts: activation is not to pay for what most processes never do.
+        if self._stages is None:
+            from vfsmount.children.staging import StagingPlanner
+
+            self._stages = StagingPlanner(self._table, self._router, self._cwd)
+        return self._stages
 
     def concerns(self, command: Command) -> bool:
         """Whether :meth:`plan` would have anything to do. No request."""
@@ -92,7 +102,7 @@ class Planner:
             return False
         if self._staging.concerns(command):
             return True
-        if self.mode == "staging" or not texts(command):
+        if self.mode == "staging" or not _texts(command):
             return False
         return (self.mode == "always" or self._environment(command)) and self._can_supervise()
 
@@ -103,7 +113,7 @@ class Planner:
         """
         if self._native is not None:
             return self._plan_native(self._native, command) if self.concerns(command) else None
-        if not self._concerns(command) or not texts(command):
+        if not self._concerns(command) or not _texts(command):
             return None  # no words, or one that is no text: the original's to judge
         python = self._python(command)
         refused = python is not None and self._is_refused(command)
@@ -124,7 +134,7 @@ class Planner:
         env = command.env
         if env is not None:  # else it is what the process has when it starts, which putenv may have changed
             env, variables = {**env, **variables}, {}
-        argv = texts(command)
+        argv = _texts(command)
         executable = None if command.executable is None else os.fsdecode(command.executable)  # type: ignore[arg-type]
         if command.shell:
             argv, executable = [executable or "/bin/sh", "-c", *argv], None
@@ -224,7 +234,7 @@ class Planner:
         from vfsmount.children.native.peer import SUPERVISOR
         from vfsmount.children.native.plan import NativePlan
 
-        argv = texts(command)
+        argv = _texts(command)
         if not argv:
             return None
         executable, directory = command.executable, self._staging.directory(command)
@@ -237,7 +247,9 @@ class Planner:
 
     def _python(self, command: Command) -> PythonCommand | None:
         """The command as a Python program; None where it is another, or nothing is handed to children."""
-        words: list[str] | None = texts(command)
+        from vfsmount.children.python import python_command, simple_line
+
+        words: list[str] | None = _texts(command)
         if command.shell and command.executable is None and words and len(words) == 1:
             words = simple_line(words[0])
         elif command.shell:
@@ -255,7 +267,7 @@ class Planner:
         refused = self.handover.described.refused if self.handover.described is not None else ()
         if not refused:
             return False
-        mentioned = (*texts(command), self._staging.directory(command) or "")
+        mentioned = (*_texts(command), self._staging.directory(command) or "")
         return any(point in text for point in refused for text in mentioned)
 
     def _needs_plan(self, command: Command, python: PythonCommand) -> bool:
@@ -278,7 +290,7 @@ class Planner:
         if python.target is not None and mounted:
             words[python.target : python.target] = ["-c", _RUN]
         elif command.shell:
-            words = ["/bin/sh", "-c", *texts(command)]
+            words = ["/bin/sh", "-c", *_texts(command)]
         return PythonPlan(words, command.executable, cwd, env)
 
     def close(self) -> None:
@@ -316,6 +328,12 @@ class Planner:
             if needle in text and self._staging.mentions(text):
                 return True
         return False
+
+
+def _texts(command: Command) -> list[str]:
+    from vfsmount.children.staging import texts
+
+    return texts(command)
 
 
 def _first(command: Command) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -54,6 +53,10 @@ def needs_path_style(bucket: str, endpoint_url: str | None, provider: Provider) 
     host = (urlsplit(endpoint_url).hostname or "").rstrip(".")
     if "." not in host or host.endswith(".localhost"):
         return True
+    if ":" not in host and not host[-1].isdigit():
+        return False
+    import ipaddress  # most endpoints are names
+
     try:
         ipaddress.ip_address(host)
     except ValueError:

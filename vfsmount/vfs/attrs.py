@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
+
+try:
+    from _blake2 import blake2b  # hashlib loads OpenSSL first, which takes longer than all modules of vfs together
+except ImportError:
+    from hashlib import blake2b
 
 from cachetools import LRUCache
 
@@ -31,14 +35,14 @@ def inode(device: int, path: str) -> int:
     return int.from_bytes(hashed.digest(), "big") >> 1 or 1
 
 
-def _inodes(device: int) -> hashlib.blake2b:
+def _inodes(device: int) -> blake2b:
     """Where the hash of a path begins; ``Appearance.files`` takes it from here as :func:`inode` does."""
-    return hashlib.blake2b(digest_size=8, salt=device.to_bytes(8, "big"))
+    return blake2b(digest_size=8, salt=device.to_bytes(8, "big"))
 
 
 def device(bucket: str, key_prefix: str, point: str) -> int:
     """``st_dev`` of a mount: a hash, in a range (major number 3800 to 4055) that Linux gives to no device."""
-    raw = hashlib.blake2b(f"{point}\0{bucket}/{key_prefix}".encode("utf-8", "surrogatepass"), digest_size=4).digest()
+    raw = blake2b(f"{point}\0{bucket}/{key_prefix}".encode("utf-8", "surrogatepass"), digest_size=4).digest()
     value = int.from_bytes(raw, "big")
     major, minor = 3800 + (value >> 24), value & 0xFFFFF  # 12 bits and 20 bits, as glibc's makedev packs them
     return ((major & 0xFFF) << 8) | (minor & 0xFF) | ((minor & 0xFFF00) << 12)
