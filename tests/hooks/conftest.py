@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,14 @@ from vfsmount.testing import CountingStore, MemoryStore
 NEEDED = {
     "test_arrival.py": ("pyarrow", "h5py", "soundfile", "lxml", "polars", "safetensors"),
     "test_arrow.py": ("pyarrow", "pandas"),
+    "test_duckdb.py": ("duckdb", "pandas"),
     "test_files.py": ("numpy", "h5py", "soundfile", "lxml", "polars", "safetensors"),
+    "test_netcdf.py": ("netCDF4",),
+    "test_opencv.py": ("cv2",),
+    "test_polars.py": ("polars",),
+    "test_rasterio.py": ("rasterio",),
+    "test_tokenizers.py": ("tokenizers",),
+    "test_torch.py": ("torch",),
 }
 MISSING = sorted({name for names in NEEDED.values() for name in names if importlib.util.find_spec(name) is None})
 collect_ignore = [module for module, names in NEEDED.items() if set(names) & set(MISSING)]
@@ -40,6 +48,25 @@ def point(tmp_path: Path, store: CountingStore) -> Iterator[str]:
         yield place
     assert list(tmp_path.iterdir()) == []
     untouched()
+
+
+@pytest.fixture
+def staged(point: str) -> Iterator[str]:
+    """Another bucket, whose files can be changed."""
+    place = f"{point}-staged"
+    with activate_stores({place: (CloudBucketMount("memory", writes="staged"), MemoryStore())}):
+        yield place
+
+
+@pytest.fixture(autouse=True)
+def no_copies(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Local copies and staged files are made in a directory of the test's own, and are gone after it."""
+    place = tmp_path_factory.mktemp("scratch")
+    monkeypatch.setenv("TMPDIR", str(place))
+    yield
+    if list(place.iterdir()):
+        gc.collect()
+    assert list(place.iterdir()) == []
 
 
 @pytest.fixture

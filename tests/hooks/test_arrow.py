@@ -82,6 +82,13 @@ def test_csv(point: str) -> None:
     assert pyarrow.csv.read_csv(f"{point}/t.csv").equals(TABLE)
 
 
+def test_paths_given_by_name(point: str) -> None:
+    pyarrow.csv.write_csv(TABLE, output_file=f"{point}/t.csv")
+    assert pyarrow.csv.read_csv(input_file=f"{point}/t.csv").equals(TABLE)
+    pyarrow.feather.write_feather(TABLE, dest=f"{point}/t.feather")
+    assert pyarrow.feather.read_table(source=f"{point}/t.feather").equals(TABLE)
+
+
 def test_json(point: str) -> None:
     Path(point, "t.json").write_text('{"a": 1}\n{"a": 2}\n')
     assert pyarrow.json.read_json(f"{point}/t.json").column("a").to_pylist() == [1, 2]

@@ -126,3 +126,25 @@ def test_a_failed_write_leaves_no_object(point: str) -> None:
     with pytest.raises((ValueError, TypeError)):
         soundfile.write(f"{point}/s.wav", SAMPLES, 8000, subtype="none such")
     assert os.listdir(point) == []
+
+
+def test_what_a_library_leaves_open_is_not_published_empty(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    place, store = str(tmp_path / "bucket"), MemoryStore()
+    session = activate_stores({place: (CloudBucketMount("memory"), store)})
+    file = h5py.File(f"{place}/x.h5", "w")
+    session.close()
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        f"{place}/x.h5 was not closed by the library that writes it; nothing was uploaded"
+    ]
+    file.close()
+    assert store.objects() == {}
+    file._vfsmount_file.discard()
+
+
+def test_safe_open(point: str) -> None:
+    safetensors.numpy.save_file({"a": SAMPLES, "b": SAMPLES[:3]}, f"{point}/m.safetensors")
+    with safetensors.safe_open(f"{point}/m.safetensors", framework="numpy") as file:
+        assert sorted(file.keys()) == ["a", "b"]
+        assert numpy.array_equal(file.get_slice("a")[1:4], SAMPLES[1:4])
+    with pytest.raises(FileNotFoundError):
+        safetensors.safe_open(f"{point}/none", framework="numpy")

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any, Final
 
+from vfsmount.hooks.fileobjects import all_of, reads, writes
 from vfsmount.hooks.hook import Function, Hook, Seam, writing
 
 
@@ -62,51 +63,6 @@ def _parquet(seam: Seam, module: ModuleType) -> None:
         return write_table
 
     seam.wrap(module, "write_table", make)
-
-
-def _reading(*names: str) -> Any:
-    """A hook for functions whose first argument is a path, or a file object, to read."""
-
-    def apply(seam: Seam, module: ModuleType) -> None:
-        def make(original: Function) -> Function:
-            def read(source: Any, *args: Any, **more: Any) -> Any:
-                if not seam.is_mounted(source):
-                    return original(source, *args, **more)
-                with open(source, "rb") as file:
-                    return original(file, *args, **more)
-
-            return read
-
-        for name in names:
-            seam.wrap(module, name, make)
-
-    return apply
-
-
-def _writing(name: str) -> Any:
-    """A hook for a function whose second argument is a path, or a file object, to write."""
-
-    def apply(seam: Seam, module: ModuleType) -> None:
-        def make(original: Function) -> Function:
-            def write(data: Any, target: Any, *args: Any, **more: Any) -> Any:
-                if not seam.is_mounted(target):
-                    return original(data, target, *args, **more)
-                with writing(target) as file:
-                    return original(data, file, *args, **more)
-
-            return write
-
-        seam.wrap(module, name, make)
-
-    return apply
-
-
-def _all(*parts: Any) -> Any:
-    def apply(seam: Seam, module: ModuleType) -> None:
-        for part in parts:
-            part(seam, module)
-
-    return apply
 
 
 def _handler(seam: Seam, module: ModuleType) -> Any:
@@ -205,7 +161,7 @@ HOOKS: Final = (
     Hook("pyarrow.fs", (26, 26), _file_systems),
     Hook("pyarrow.dataset", (26, 26), _datasets),
     Hook("pyarrow.parquet.core", (26, 26), _parquet),
-    Hook("pyarrow.csv", (26, 26), _all(_reading("read_csv"), _writing("write_csv"))),
-    Hook("pyarrow.json", (26, 26), _reading("read_json")),
-    Hook("pyarrow.feather", (26, 26), _all(_reading("read_table", "read_feather"), _writing("write_feather"))),
+    Hook("pyarrow.csv", (26, 26), all_of(reads("read_csv"), writes("write_csv"))),
+    Hook("pyarrow.json", (26, 26), reads("read_json")),
+    Hook("pyarrow.feather", (26, 26), all_of(reads("read_table", "read_feather"), writes("write_feather"))),
 )

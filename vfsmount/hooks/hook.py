@@ -30,6 +30,10 @@ CHUNK: Final = 1 << 20
 """Bytes copied at a time from the local disk to the upload."""
 
 
+_CLASS_METHODS: Final = (classmethod, type(vars(dict)["fromkeys"]))
+"""Those of Python, and of C."""
+
+
 @contextlib.contextmanager
 def writing(path: Any) -> Iterator[Any]:
     """A new file for a library to write; where the block fails nothing of it is uploaded, whatever ``on_error`` says.
@@ -48,7 +52,7 @@ def writing(path: Any) -> Iterator[Any]:
 def discard(file: Any) -> None:
     """Close a file object of ours without uploading what was written to it."""
     raw = raw_of(file)
-    if raw is not None and file.writable():
+    if raw is not None and not file.closed and file.writable():
         raw.abort()
     with contextlib.suppress(OSError):  # what is still buffered goes nowhere, and the caller's exception says more
         file.close()
@@ -68,15 +72,45 @@ def local_copy(path: Any) -> Iterator[str]:
             yield local
 
 
+class Target:
+    """A file on a mount that is published by :meth:`close` and by nothing else.
+
+    Not by being collected, nor by the end of the session, which would publish an empty object. Opened before anything
+    is written, so that what the mount refuses is refused then. Raises: what opening it raises.
+    """
+
+    __slots__ = ("file",)
+
+    def __init__(self, path: Any, mode: str) -> None:
+        self.file: Any = open(path, mode)
+        raw = raw_of(self.file)
+        if raw is not None:
+            raw.abort()
+
+    @property
+    def is_open(self) -> bool:
+        return not self.file.closed
+
+    def close(self) -> None:
+        """Publish it. Raises: what closing a written file raises."""
+        raw = raw_of(self.file)
+        if raw is not None:
+            raw.commit()
+        self.file.close()
+
+    def discard(self) -> None:
+        """Publish nothing."""
+        discard(self.file)
+
+
 class Staged:
     """A new file that a library writes in any order: on the local disk first, uploaded in one go by :meth:`close`.
 
-    The target is opened first, so that what the mount refuses is refused before anything is written. Raises: what
-    opening it raises.
+    Raises: what opening the target raises.
     """
 
     def __init__(self, path: Any, mode: str) -> None:
-        self._target = open(path, mode)
+        self._target = Target(path, mode)
         with real.passthrough():
             self.local = tempfile.TemporaryFile(prefix="vfsmount-", dir=scratch_directory())
         self._pid = real.getpid()
@@ -90,7 +124,7 @@ class Staged:
             return
         try:
             self.local.seek(0)
-            shutil.copyfileobj(self.local, self._target, CHUNK)
+            shutil.copyfileobj(self.local, self._target.file, CHUNK)
         except BaseException:
             self.discard()
             raise
@@ -100,7 +134,7 @@ class Staged:
     def discard(self) -> None:
         """Upload nothing."""
         self.local.close()
-        discard(self._target)
+        self._target.discard()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +188,10 @@ class Seam:
         """What the kernel is to be given for a ``path`` that is on no mount, but may be relative to one."""
         return self._router.local(path)
 
+    def may_concern(self, text: str) -> bool:
+        """False where ``text`` holds no path on a mount, by its letters."""
+        return not self._router.is_foreign(text)
+
     def let_escape(self, number: object) -> None:
         """Make a descriptor of ours good for native code and other processes; nothing happens to any other."""
         entry = self._fds.get(number)
@@ -170,6 +208,11 @@ class Seam:
         The replacements are plain functions with the original's name, so that they pickle by reference.
         """
         original = lookup(owner, name)
+        binding: Any = lambda function: function  # noqa: E731
+        if isinstance(original, staticmethod):
+            binding, original = staticmethod, original.__func__
+        elif isinstance(original, _CLASS_METHODS):  # ours gets the class, too
+            binding, original = classmethod, getattr(original, "__func__", original)
         if original is MISSING and isinstance(owner, type):  # inherited, from a class written in C perhaps
             original = getattr(owner, name, MISSING)
         if original is MISSING or not callable(original):
@@ -177,7 +220,7 @@ class Seam:
             return
         function = make(original)
         disguise(function, original)
-        self.ledger.patch(owner, name, function)
+        self.ledger.patch(owner, name, binding(function))
         if not isinstance(owner, type):
             self._fresh.append((original, function))
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from vfsmount import real
 from vfsmount.errors import os_error
 from vfsmount.shim.description import Description
+from vfsmount.shim.rawfile import raw_of
 
 if TYPE_CHECKING:
     from vfsmount.vfs.openfile import OpenFile
@@ -188,7 +189,11 @@ class FdTable:
             owner = entry.owner() if entry.owner is not None else None
             inherited = entry.file.owner_pid != real.getpid()  # the parent commits it
             if entry.writable and not inherited:
-                logger.warning("%s was still open for writing; it is committed as it stands", entry.path)
+                raw = raw_of(owner)
+                if raw is not None and raw.is_held_back:
+                    logger.error("%s was not closed by the library that writes it; nothing was uploaded", entry.path)
+                else:
+                    logger.warning("%s was still open for writing; it is committed as it stands", entry.path)
             try:
                 if owner is not None:
                     owner.close()  # so that what Python still buffers is in it

@@ -115,10 +115,17 @@ def lookup(namespace: ModuleType | type, name: str) -> object:
 def assign(namespace: ModuleType | type, name: str, value: object) -> None:
     """The inverse of :func:`lookup`; MISSING deletes."""
     if _is_class(namespace):
-        if value is MISSING:
-            type.__delattr__(namespace, name)
-        else:
-            type.__setattr__(namespace, name, value)
+        try:
+            if value is MISSING:
+                type.__delattr__(namespace, name)
+            else:
+                type.__setattr__(namespace, name, value)
+        except TypeError:
+            # A metaclass written in C insists on its own; a class that cannot be changed raises again.
+            if value is MISSING:
+                delattr(namespace, name)
+            else:
+                setattr(namespace, name, value)
         return
     held = namespace_of(namespace)
     assert held is not None

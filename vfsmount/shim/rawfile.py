@@ -137,6 +137,11 @@ class VfsFileIO(io.FileIO):
         """True for a writer that may write at its end only."""
         return self._entry.is_sequential
 
+    @property
+    def can_change(self) -> bool:
+        """True for a writer that may write anywhere."""
+        return self._entry.writable and not self._entry.is_sequential
+
     def fileno(self) -> int:
         """A real descriptor number; a reader's content is fetched first unless the caller is one of :data:`SERVED`."""
         number = self.number()
@@ -207,6 +212,15 @@ class VfsFileIO(io.FileIO):
     def abort(self) -> None:
         """Let :meth:`close` drop what was written instead of committing it."""
         self._abort = True
+
+    def commit(self) -> None:
+        """Let :meth:`close` commit after all."""
+        self._abort = False
+
+    @property
+    def is_held_back(self) -> bool:
+        """True where :meth:`close` would drop what was written."""
+        return self._abort
 
     def close(self) -> None:
         """Commits a writer if nothing else refers to the open file. Raises: OSError where the upload failed."""
