@@ -200,6 +200,12 @@ class TestRefused:
         with pytest.raises(TypeError, match="^" + message):
             make(**options)
 
+    def test_by_a_parameter_that_is_not_there(self) -> None:
+        with pytest.raises(TypeError, match=r"unknown parameter 'readonly' \(did you mean 'read_only'\?\)"):
+            make(readonly=True)
+        with pytest.raises(TypeError, match="bucket_name"):
+            CloudBucketMount()  # type: ignore[call-arg]
+
     @pytest.mark.parametrize(
         "options",
         [

@@ -82,6 +82,13 @@ class TestReading:
         with pytest.raises(ValueError, match="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are missing"):
             Secret.from_dict(hmac).read().credentials()
 
+    def test_misspelt_names(self) -> None:
+        secret = Secret.from_dict({"AWS_ACCESS_KEY": "visible", "AWS_SECRET_KEY": "hush", "PGPASSWORD": "hush"})
+        with pytest.raises(ValueError, match=r"AWS_SECRET_KEY .did you mean 'AWS_SECRET_ACCESS_KEY'") as caught:
+            secret.read().credentials()
+        assert "PGPASSWORD" not in str(caught.value)
+        assert "hush" not in str(caught.value)
+
 
 class TestHalfAPair:
     @pytest.mark.parametrize(

@@ -132,6 +132,9 @@ def fs_options(point: str, mount: CloudBucketMount) -> FsOptions:
     )
 
 
-def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name}: {value!r} is none of {', '.join(map(repr, allowed))}")
+def check_options(children: object, on_leak: object, memory_limit: object) -> None:
+    """Raises: ValueError, TypeError naming the argument."""
+    configuration.checks.choice("children", children, ("auto", "always", "staging", "never"))
+    configuration.checks.choice("on_leak", on_leak, ("error", "warn", "ignore"))
+    if memory_limit is not None:
+        configuration.checks.integer("memory_limit", memory_limit, 1, unit=" bytes")

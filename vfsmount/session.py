@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from vfsmount import config as configuration
 from vfsmount import real
-from vfsmount.activation import check_buckets, check_choice, describe, fs_options
+from vfsmount.activation import check_buckets, check_options, describe, fs_options
 from vfsmount.clock import SystemClock
 from vfsmount.config import CloudBucketMount
 from vfsmount.counters import By, Counters, Stats
@@ -256,8 +256,7 @@ def activate(
     fails.
     """
     mounts = configuration.load(config)
-    check_choice("children", children, ("auto", "always", "staging", "never"))
-    check_choice("on_leak", on_leak, ("error", "warn", "ignore"))
+    check_options(children, on_leak, memory_limit)
     _check_free(mounts)
     from vfsmount.store.factory import open_store
 
@@ -468,7 +467,7 @@ def _check_free(mounts: Mapping[str, CloudBucketMount]) -> None:
     taken = {point for each in _process.sessions if not each.inherited for point in each.mount_points}
     for point in mounts:
         if point in taken:
-            raise ValueError(f"mount point {point!r}: taken by a session that is active already")
+            raise ValueError(f"mount point {point!r}: taken by an active session; vfsmount.deactivate() ends it")
         if _process.table.find(point) is None and is_strange_file(point):
             raise ValueError(f"mount point {point!r}: taken by a file on the disk; give a directory or a new path")
         where = mounts[point].cache_dir

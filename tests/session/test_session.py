@@ -9,6 +9,7 @@ import logging
 import os
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ class TestActivation:
     def test_the_same_mount_point_is_taken(self, store: MemoryStore, point: str) -> None:
         with start(point, store):
             for again in (point, f"{point}/"):
-                with pytest.raises(ValueError, match="taken"):
+                with pytest.raises(ValueError, match=r"taken by an active session; vfsmount.deactivate\(\) ends it"):
                     start(again, MemoryStore())
             assert os.listdir(point) == []
 
@@ -118,6 +119,12 @@ class TestActivation:
     def test_a_choice_that_is_none(self, point: str, options: dict[str, str], name: str) -> None:
         with pytest.raises(ValueError, match=name):
             vfsmount.activate({point: MOUNT}, check=False, **options)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(("limit", "kind"), [("1GB", TypeError), (1.5, TypeError), (0, ValueError)])
+    def test_a_memory_limit_that_is_none(self, point: str, limit: Any, kind: type[Exception]) -> None:
+        with pytest.raises(kind, match="memory_limit"):
+            vfsmount.activate({point: MOUNT}, check=False, memory_limit=limit)
+        untouched()
 
     def test_threads_end_with_the_session(self, store: MemoryStore, point: str) -> None:
         import threading

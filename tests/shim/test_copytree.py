@@ -410,6 +410,19 @@ with activate_stores({{"{POINT}": (mount, store)}}, memory_limit=40 << 20) as se
     assert [file.stat().st_size for file in (tmp_path / "back").iterdir()] == [size] * 6
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have notes from 3.11 on")
+def test_the_error_has_each_reason_once(tmp_path: Path) -> None:
+    disk = fill(tmp_path / "from")
+    with activate_stores({POINT: (CloudBucketMount("b"), MemoryStore())}):
+        with pytest.raises(shutil.Error) as caught:
+            shutil.copytree(disk, f"{POINT}/to")
+        with pytest.raises(shutil.Error) as of_a_directory:
+            shutil.copytree(disk, f"{POINT}/again", copy_function=shutil.copyfile)
+    for error in (caught, of_a_directory):
+        assert any('metadata_ops="ignore"' in note for note in error.value.__notes__)
+        assert len(error.value.__notes__) == len(set(error.value.__notes__)) <= 2
+
+
 def test_requests_count_for_the_caller(tmp_path: Path) -> None:
     disk = fill(tmp_path / "from")
     with activate_stores({POINT: (CloudBucketMount("b", metadata_ops="ignore"), MemoryStore())}) as session:

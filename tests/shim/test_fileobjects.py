@@ -312,6 +312,21 @@ def test_an_unclosed_writer_is_committed_when_collected(bucket: Mounted) -> None
     assert stored(bucket, "raw") == b"raw"
 
 
+@pytest.mark.parametrize("mode", ["r+", "r+b"])
+def test_a_change_that_is_refused_when_collected_is_logged_once(
+    bucket: Mounted, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bucket.store.put("in", b"data")
+    with warnings.catch_warnings(), caplog.at_level(logging.ERROR):
+        warnings.simplefilter("ignore")
+        file = open(bucket.path("in"), mode)
+        file.write("change" if mode == "r+" else b"change")
+        del file
+        gc.collect()
+    (record,) = caplog.records
+    assert f"{bucket.path('in')}, collected while open, could not be written" in record.getMessage()
+
+
 def test_a_commit_that_fails_when_collected_is_logged(bucket: Mounted, caplog: pytest.LogCaptureFixture) -> None:
     with warnings.catch_warnings(), caplog.at_level(logging.ERROR):
         warnings.simplefilter("ignore")

@@ -97,6 +97,22 @@ def test_private_bucket_without_a_secret() -> None:
             probe(scripted_options(server.url, anonymous=True, credentials=None))
 
 
+def test_private_bucket_where_no_credentials_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    with serve(lambda asked: error(403, "AccessDenied")) as server:
+        with pytest.raises(PermissionDenied, match="no credentials were found; give the mount a secret"):
+            probe(scripted_options(server.url, provider="other", credentials=None))
+
+
+def test_an_endpoint_that_ends_in_the_bucket_s_name() -> None:
+    with serve(lambda asked: error(404, "NoSuchKey" if asked.path.count("/") > 1 else "NoSuchBucket")) as server:
+        with pytest.raises(NotFound, match="the endpoint must not end in /bucket"):
+            probe(scripted_options(f"{server.url}/bucket"))
+
+
 def test_wrong_region_names_the_right_one() -> None:
     with serve(in_region("ap-south-1")) as server:
         with pytest.raises(StoreError, match="the region is 'ap-south-1', not 'us-east-1'"):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from vfsmount.config import checks
 from vfsmount.config.secret import Secret
-from vfsmount.config.units import Ttl, ttl_seconds
+from vfsmount.config.units import Ttl, closest, ttl_seconds
 
 if TYPE_CHECKING:
     from vfsmount.store.options import StoreOptions
+
+_T = TypeVar("_T")
 
 _FLAGS: Final = (
     "read_only",
@@ -54,6 +57,23 @@ _NOT_FOR_URLS: Final = (
 """What a file system of fsspec's takes from its own options, in the URL's query, if at all."""
 
 
+def _suggesting(cls: type[_T]) -> type[_T]:
+    """Tell of an unknown parameter which one may be meant, as Python itself does from 3.13 on."""
+    original: Any = cls.__init__
+    names = tuple(field.name for field in fields(cls))  # type: ignore[arg-type]
+
+    @functools.wraps(original)
+    def __init__(self: _T, *args: Any, **given: Any) -> None:
+        for name in given:
+            if name not in names:
+                raise TypeError(f"{cls.__name__}: unknown parameter {name!r}{closest(name, names)}")
+        original(self, *args, **given)
+
+    cls.__init__ = __init__  # type: ignore[assignment]
+    return cls
+
+
+@_suggesting
 @dataclass(frozen=True, slots=True, repr=False)
 class CloudBucketMount:
     """A bucket to mount; the first eight parameters are those of Modal's class of the same name.

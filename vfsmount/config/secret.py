@@ -11,6 +11,7 @@ from typing import ClassVar, Final, NoReturn
 
 from vfsmount.config import checks
 from vfsmount.config.dotenv import parse_dotenv
+from vfsmount.config.units import closest
 from vfsmount.errors import Unauthenticated
 from vfsmount.store.options import Credentials
 
@@ -86,7 +87,9 @@ class SecretValues:
                 token = self.items.get(_TOKEN) if name == _AWS[0] else None
                 return Credentials(self.items[name], self.items[secret], token or None, self.expires_at)
         wanted = " (or ".join(" and ".join(pair) for pair in order) + (")" if google else "")
-        raise ValueError(f"{self.source}: {wanted} are missing")
+        known = [name for pair in order for name in pair]
+        meant = ", ".join(f"{name}{near}" for name in self.items if (near := closest(name, known)))
+        raise ValueError(f"{self.source}: {wanted} are missing" + (f"; given is {meant}" if meant else ""))
 
 
 class Secret:

@@ -111,20 +111,21 @@ class _Directory:
         self.metadata: tuple[Any, Any] | None = None
         """Source and target of the metadata that is copied last; None while shutil has not come to it."""
 
-    def settle(self) -> list[object]:
-        """The errors at and below it, in shutil's order; all below is done."""
+    def settle(self, notes: dict[str, None]) -> list[object]:
+        """The errors at and below it, in shutil's order; all below is done. ``notes`` of metadata refused are added."""
         found: list[object] = []
         for error in self.errors:
             if isinstance(error, _File):
                 found.extend(error.errors)
             elif isinstance(error, _Directory):
-                found.extend(error.settle())
+                found.extend(error.settle(notes))
             else:
                 found.append(error)
         assert self.metadata is not None
         try:
             shutil.copystat(*self.metadata)
         except OSError as error:
+            notes.update(dict.fromkeys(getattr(error, "__notes__", ())))
             found.append((*self.metadata, str(error)))
         return found
 
@@ -162,6 +163,8 @@ class _Copying:
         self._pid: Final = real.getpid()
         self._undone: dict[Future[None], _Undone] = {}
         self._entry: Any = None
+        self._notes: Final[dict[str, None]] = {}
+        """Of errors that shutil keeps the text of alone; each once, in order."""
         self._failures: list[tuple[int, BaseException]] = []
         """What shutil lets through, each with the number of its file."""
         self._handed_over = 0
@@ -209,9 +212,13 @@ class _Copying:
             self._check()
         elif any(_is_below(directory, one.directory) for one in self._still_undone().values()):
             raise shutil.Error([directory])
-        errors = directory.settle()
+        errors = directory.settle(self._notes)
         if errors:
-            raise shutil.Error(errors)
+            failed = shutil.Error(errors)
+            if hasattr(failed, "add_note"):
+                for note in self._notes:
+                    failed.add_note(note)
+            raise failed
         return directory.metadata[1]
 
     def _walk(self, *args: Any, entries: list[Any], **kwargs: Any) -> object:
@@ -259,6 +266,7 @@ class _Copying:
                 if not self._stopped:
                     self._function(file.source, file.target)
         except OSError as error:
+            self._notes.update(dict.fromkeys(getattr(error, "__notes__", ())))
             file.failed(error)
         except BaseException as error:  # noqa: BLE001 - surfaces in the calling thread
             self._failures.append((number, error))

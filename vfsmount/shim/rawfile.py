@@ -184,6 +184,9 @@ class VfsFileIO(io.FileIO):
         try:
             count = entry.write(view)
         except OSError as error:
+            if self._collected and error.errno == errno.EBADF:  # nothing is there that close could fail to commit
+                self._collected = False  # Python tries twice
+                logger.error("%s, collected while open, could not be written: %s", entry.path, error)
             raise self._unsupported(error, "not writable") from error.__cause__
         except BaseException:
             self._broken = True  # nobody knows how much of it the stream took

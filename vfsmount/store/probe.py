@@ -82,7 +82,10 @@ def diagnose(error: StoreError, options: StoreOptions, prefix: str, route: Route
     """``error`` said so that a person can act on it; asks the service at most two more things."""
     where = f"bucket {options.bucket!r}" + (f" at {route}" if route is not None else "")
     if isinstance(error, NotFound):
-        return _told(NotFound, error, options, f"{where}: there is no such bucket; check its name and the endpoint")
+        cure = "check its name and the endpoint"
+        if urlsplit(options.endpoint_url or "").path.strip("/") == options.bucket:
+            cure = f"the endpoint must not end in /{options.bucket}: the bucket's name is put behind it"
+        return _told(NotFound, error, options, f"{where}: there is no such bucket; {cure}")
     if error.code in WRONG_REGION or error.code == "400":
         return _wrong_region(error, options, where)
     if isinstance(error, Unauthenticated):
@@ -127,11 +130,20 @@ def _denied(error: StoreError, options: StoreOptions, prefix: str, where: str) -
     scope = f" for the prefix {prefix!r}" if prefix else ""
     if options.anonymous:
         text = f"{where}: it is not public; give the mount a secret"
+    elif options.kind == "s3" and not _is_signed(options):
+        text = f"{where}: it is not public, and no credentials were found; give the mount a secret, or see to the"
+        text += " environment, profile or role that should have them"
     else:
         text = f"{where}: the credentials are good but may not list it; grant {action}{scope}"
         if not options.requester_pays:
             text += ", or set requester_pays if its requesters pay"
     return _told(PermissionDenied, error, options, text)
+
+
+def _is_signed(options: StoreOptions) -> bool:
+    from vfsmount.store import credentials
+
+    return credentials.resolve(options) is not None or credentials.has_metadata_service(options)
 
 
 def _head_bucket(options: StoreOptions) -> int | None:

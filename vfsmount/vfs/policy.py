@@ -18,7 +18,7 @@ O_TMPFILE: Final = getattr(os, "O_TMPFILE", 0)
 O_DIRECTORY: Final = getattr(os, "O_DIRECTORY", 0)
 O_SYNC: Final = getattr(os, "O_SYNC", 0) | getattr(os, "O_DSYNC", 0)
 
-STAGED_HINT: Final = 'mount with writes="staged" for that'
+REPLACE_HINT: Final = 'an existing file can only be replaced (mode "w"); mount with writes="staged" to change it'
 
 
 class Node(enum.Enum):
@@ -54,8 +54,8 @@ class Refusal(NamedTuple):
 
 
 READ_ONLY: Final = Refusal(errno.EROFS, "mounted with read_only")
-NO_OVERWRITE: Final = Refusal(errno.EPERM, "mounted without allow_overwrite")
-NO_DELETE: Final = Refusal(errno.EPERM, "mounted without allow_delete")
+NO_OVERWRITE: Final = Refusal(errno.EPERM, "mounted with allow_overwrite=False")
+NO_DELETE: Final = Refusal(errno.EPERM, "mounted with allow_delete=False")
 IN_USE: Final = Refusal(
     errno.EPERM, "one writer or many readers: the file is open elsewhere in this process; close that first"
 )
@@ -120,7 +120,7 @@ def _change(flags: int, options: FsOptions, *, staged: bool) -> Access | Refusal
     if flags & os.O_TRUNC:
         return Access.WRITER if options.allow_overwrite else NO_OVERWRITE
     if flags & os.O_ACCMODE == os.O_WRONLY:
-        return Refusal(errno.EPERM, f'an existing file can only be replaced (mode "w"); {STAGED_HINT}')
+        return Refusal(errno.EPERM, REPLACE_HINT)
     return Access.READER  # O_RDWR without O_TRUNC
 
 
@@ -169,7 +169,7 @@ def rename_source(node: Node, options: FsOptions) -> Refusal | None:
     if options.read_only:
         return READ_ONLY
     if not options.allow_rename:
-        return Refusal(errno.ENOSYS, "mounted without allow_rename; copy and delete instead")
+        return Refusal(errno.ENOSYS, "mounted without allow_rename; mount with allow_rename=True, or copy and delete")
     if not options.allow_delete:
         return NO_DELETE
     return _not_while_written(node, options)
@@ -221,5 +221,5 @@ def truncate(node: Node, length: int, options: FsOptions) -> Refusal | None:
     if options.read_only:
         return READ_ONLY
     if options.writes != "staged":
-        return Refusal(errno.EPERM, f"a committed file cannot be cut; {STAGED_HINT}")
+        return Refusal(errno.EPERM, REPLACE_HINT)
     return None if options.allow_overwrite else NO_OVERWRITE

@@ -11,6 +11,7 @@ from vfsmount.model import Attr, ObjectId
 from vfsmount.store.protocol import Store
 from vfsmount.transfer.reader import Reader
 from vfsmount.vfs.openfile import OpenFile
+from vfsmount.vfs.policy import REPLACE_HINT, is_writing
 
 
 class ReadFile(OpenFile):
@@ -62,6 +63,9 @@ class ReadFile(OpenFile):
             return self._reader.read_range(offset, end)
         except StoreError as error:
             raise self._translated(error) from error
+
+    def _write_at(self, offset: int, data: memoryview) -> int:
+        raise self.error(errno.EBADF, REPLACE_HINT if is_writing(self.flags) else None)
 
     def _translated(self, error: StoreError) -> OSError:
         if isinstance(error, NotFound):

@@ -89,6 +89,17 @@ class WriteFile(OpenFile):
             self._copy_size = self._position = source.seek(0, os.SEEK_END)
             return True
 
+    def _read_at(self, offset: int, out: memoryview) -> int:
+        raise self._unreadable()
+
+    def _read_all_from(self, offset: int, size: int) -> bytes:
+        raise self._unreadable()
+
+    def _unreadable(self) -> OSError:
+        asked = self.flags & os.O_ACCMODE == os.O_RDWR
+        hint = 'a file being written cannot be read; mount with writes="staged" for that' if asked else None
+        return self.error(errno.EBADF, hint)
+
     def _write_at(self, offset: int, data: memoryview) -> int:
         with self._position_lock:
             self._check_alive()
