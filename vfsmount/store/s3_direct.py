@@ -329,19 +329,19 @@ def listed(answer: Answer | None) -> ListPage | None:
         if space == root.tag:
             return None
         encoded = root.findtext(f"{space}EncodingType") == "url"
+        names = ("Key", "Size", "LastModified", "ETag", "StorageClass")
+        key_tag, size_tag, time_tag, etag_tag, class_tag = (space + name for name in names)
+        times: dict[str, int] = {}
         objects = []
         for element in root.iterfind(f"{space}Contents"):
             told = {child.tag: child.text or "" for child in element}
-            key = told[f"{space}Key"]
-            objects.append(
-                ObjectMeta(
-                    unquote_plus(key, errors="strict") if encoded else key,
-                    int(told[f"{space}Size"]),
-                    _whole_second_ns(told[f"{space}LastModified"]),
-                    quoted(told.get(f"{space}ETag")),
-                    storage_class(told.get(f"{space}StorageClass")),
-                )
-            )
+            key, size, when = told[key_tag], told[size_tag], told[time_tag]
+            if encoded and ("%" in key or "+" in key):
+                key = unquote_plus(key, errors="strict")
+            if when not in times:  # a second has many
+                times[when] = _whole_second_ns(when)
+            etag, kind = quoted(told.get(etag_tag)), storage_class(told.get(class_tag))
+            objects.append(ObjectMeta(key, int(size), times[when], etag, kind))
         token = None
         if root.findtext(f"{space}IsTruncated") == "true":
             token = root.findtext(f"{space}NextContinuationToken")
