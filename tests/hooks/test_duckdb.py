@@ -37,6 +37,10 @@ LATE = """
 """
 
 
+FIRST = duckdb.__version__.startswith("1.")
+"""Which reads a database on a mount from a copy, and attaches none."""
+
+
 @pytest.mark.slow
 def test_imported_after_activation(tmp_path: object) -> None:
     ran = interpreter(LATE, f"{tmp_path}/bucket")
@@ -192,7 +196,7 @@ def test_a_database_is_read(database: str, store: CountingStore, options: dict[s
     with duckdb.connect(database, **options) as connection:
         assert connection.execute("select * from small").fetchall() == [(7,)]
         assert connection.cursor().sql("select x from data.small").fetchall() == [(7,)]
-        assert store.bytes_read < os.path.getsize(database) / 2
+        assert FIRST or store.bytes_read < os.path.getsize(database) / 2
         assert connection.sql("select count(*), max(n) from t").fetchall() == [(400_000, 399_999)]
 
 
@@ -205,11 +209,28 @@ def test_a_database_is_not_written(database: str, point: str) -> None:
         duckdb.connect(f"{point}/new.duckdb")
     assert isinstance(refused.value.__cause__, FileNotFoundError)
     connection = duckdb.connect()
-    with pytest.raises(duckdb.Error, match="Read-only file system"):
+    with pytest.raises(duckdb.Error, match="Cannot open" if FIRST else "Read-only file system"):
         connection.execute(f"attach '{point}/new.duckdb'")
     assert os.listdir(point) == ["data.duckdb"]
 
 
+def test_a_log_of_changes_is_read_or_refused(point: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    local = tmp_path_factory.mktemp("local") / "data.duckdb"
+    with duckdb.connect(str(local)) as connection:
+        connection.execute("create table t as select 1 x")
+        connection.execute("checkpoint")
+        connection.execute("insert into t values (2)")
+        for name in ("data.duckdb", "data.duckdb.wal"):
+            shutil.copyfile(local.with_name(name), f"{point}/{name}")
+    if FIRST:
+        with pytest.raises(duckdb.IOException, match="checkpoint it first"):
+            duckdb.connect(f"{point}/data.duckdb")
+        return
+    with duckdb.connect(f"{point}/data.duckdb") as connection:
+        assert connection.execute("select sum(x) from t").fetchall() == [(3,)]
+
+
+@pytest.mark.skipif(FIRST, reason="DuckDB 1 takes no address for a database")
 def test_attach(database: str) -> None:
     with duckdb.connect() as connection:
         connection.execute(f"attach '{database}' as other (read_only)")

@@ -11,14 +11,18 @@ the caller's.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import weakref
 from types import ModuleType
 from typing import Any, Final
 
-from vfsmount.hooks.hook import Function, Hook, Seam
+from vfsmount import real
+from vfsmount.hooks.hook import CHUNK, Function, Hook, Seam, local_copy, writing
 from vfsmount.hooks.queryfiles import PREFIX, READ_ONLY, Served, file_system, on_mount
 from vfsmount.hooks.sql import literal, rewrite, with_places
+from vfsmount.hooks.trees import copy_out
+from vfsmount.transfer.spool import ScratchDirectory
 
 _STATEMENTS: Final = ("execute", "executemany", "extract_statements", "from_query", "query", "sql")
 _READERS: Final = ("from_csv_auto", "from_parquet", "read_csv", "read_json", "read_parquet")
@@ -49,6 +53,7 @@ class _Replacements:
     def __init__(self, seam: Seam, module: ModuleType) -> None:
         self._seam = seam
         self._module = module
+        self._is_first = module.__version__.startswith("1.")
         self._files = _served.files
         self._databases: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
         """Connection -> the name under which it reads a database on a mount."""
@@ -139,9 +144,11 @@ class _Replacements:
 
     def writer(self, original: Function) -> Function:
         def write(self_: Any, file_name: Any, *args: Any, **more: Any) -> Any:
-            target = self._placed(self_._con, file_name)
-            if target is file_name:
+            if not isinstance(file_name, (str, os.PathLike)) or self.place(os.fspath(file_name)) is None:
                 return original(self_, file_name, *args, **more)
+            if self._is_first:  # which does not tell a relation's connection
+                return _staged(original, self_, file_name, args, more)
+            target = self._placed(self_._con, file_name)
             if any(more.get(name) for name in ("file_size_bytes", "partition_by", "per_thread_output")):
                 return original(self_, target, *args, **more)
             more.setdefault("use_tmp_file", False)  # it would be renamed
@@ -164,8 +171,11 @@ class _Replacements:
                 if hasattr(failed, "add_note"):
                     failed.add_note(f"vfsmount: {READ_ONLY}")
                 raise failed from error
-            config = args[1] if len(args) > 1 else more.get("config")
-            connection = original(":memory:", config={**(config or {}), "access_mode": "AUTOMATIC"})
+            config = dict((args[1] if len(args) > 1 else more.get("config")) or {})
+            config.pop("access_mode", None)
+            if self._is_first:
+                return self._copied(original, database, config)
+            connection = original(":memory:", config=config)
             self.register(connection)
             name = os.path.basename(address).partition(".")[0]
             quoted = '"' + name.replace('"', '""') + '"'
@@ -174,6 +184,15 @@ class _Replacements:
             return connection
 
         return connect
+
+    def _copied(self, original: Function, database: Any, config: dict[str, Any]) -> Any:
+        """What DuckDB 1 does not attach from a file system of ours."""
+        if os.path.exists(f"{os.fspath(database)}.wal"):
+            raise self._module.IOException(
+                f'IO Error: "{database}" has a log of changes beside it; checkpoint it first'
+            )
+        with local_copy(database) as local:  # it stays open; its name may go
+            return original(local, read_only=True, config=config)
 
     def cursor(self, original: Function) -> Function:
         def cursor(self_: Any, *args: Any, **more: Any) -> Any:
@@ -187,6 +206,18 @@ class _Replacements:
         return cursor
 
 
+def _staged(original: Function, relation: Any, path: Any, args: tuple[Any, ...], more: dict[str, Any]) -> Any:
+    with ScratchDirectory() as place:
+        local = f"{place}/{os.path.basename(path)}"
+        written = original(relation, local, *args, **more)
+        if real.access(f"{local}/.", os.F_OK):
+            copy_out(local, os.path.abspath(path))
+        else:
+            with real.open(local, "rb") as made, writing(path) as file:
+                shutil.copyfileobj(made, file, CHUNK)
+        return written
+
+
 def _as_called(original: Function, args: tuple[Any, ...], more: dict[str, Any]) -> Any:
     """Call ``original`` in a frame with the variables of the one that called ours."""
     caller = sys._getframe(3)
@@ -194,4 +225,4 @@ def _as_called(original: Function, args: tuple[Any, ...], more: dict[str, Any]) 
     return eval(_CALL, caller.f_globals, names)
 
 
-HOOKS: Final = (Hook("duckdb", (2, 2), _duckdb),)
+HOOKS: Final = (Hook("duckdb", (1, 2), _duckdb),)
