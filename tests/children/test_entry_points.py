@@ -154,20 +154,3 @@ def test_regression_the_environment_that_is_inherited_is_the_process_s_own(super
     finally:
         os.unsetenv("VFSMOUNT_TEST_BY_PUTENV")
     assert done.stdout == b"putenv preexec\n"
-
-
-def test_regression_a_program_that_is_in_no_place_starts_no_launcher(
-    supervised: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with unittest.mock.patch.object(subprocess.Popen, "_execute_child") as start:
-        for options in ({}, {"env": {"PATH": "/usr/bin:/bin"}}, {"env": {"X": "/my-mount"}}):
-            with pytest.raises(FileNotFoundError) as caught:
-                subprocess.Popen(["no-such-program", "/my-mount/a.txt"], **options)  # type: ignore[call-overload]
-            assert caught.value.filename == "no-such-program"
-        start.assert_not_called()
-        for path in ("/my-mount:/bin", "relative:/bin", ":/bin"):  # where it may be, for all that is known here
-            subprocess.Popen(["no-such-program", "/my-mount/a.txt"], env={"PATH": path}).returncode = 0
-        assert start.call_count == 3
-    with pytest.raises(FileNotFoundError) as caught:
-        subprocess.Popen(["no-such-program", "/my-mount/a.txt"], cwd="/no-such-directory")
-    assert caught.value.filename == "/no-such-directory"

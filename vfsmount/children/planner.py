@@ -138,35 +138,15 @@ class Planner:
         executable = None if command.executable is None else os.fsdecode(command.executable)  # type: ignore[arg-type]
         if command.shell:
             argv, executable = [executable or "/bin/sh", "-c", *argv], None
-        name = command.executable or (argv[0] if command.shell else _first(command))
-        if command.cwd is None and self._is_nowhere(executable or argv[0], command.env):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         return self._supervisor.launch(
             argv,
             executable=executable,
-            name=name,
+            name=command.executable or (argv[0] if command.shell else _first(command)),
             directory=self._staging.directory(command),
             cwd=command.cwd,
             env=env,
             variables=variables,
             restore_signals=command.restore_signals,
-        )
-
-    def _is_nowhere(self, program: str, env: Mapping[Any, Any] | None) -> bool:
-        """True for a name that is in no directory of PATH, all of them local: who tries which programs there are need
-        not wait for a launcher to say so.
-        """
-        if "/" in program:
-            return False
-        try:
-            places = os.get_exec_path(env)
-        except ValueError:  # PATH both as text and as bytes
-            return False
-        return all(
-            place.startswith("/")
-            and self._router.route(place) is None
-            and not real.access(f"{place}/{program}", os.F_OK, follow_symlinks=False)
-            for place in places
         )
 
     @contextlib.contextmanager
