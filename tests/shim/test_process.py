@@ -123,3 +123,22 @@ def test_a_shell_wants_no_path_object(tmp_path: Path) -> None:
     for path in (tmp_path / "x", Path("/my-mount/a.txt")):
         with pytest.raises(TypeError, match="path-like"):
             subprocess.Popen(path, shell=True)
+
+
+@pytest.mark.slow
+def test_regression_warnings_of_default_encodings_name_the_caller_s_line() -> None:
+    lines = ["import subprocess", "subprocess.run('echo x', shell=True, text=True)", "open('/dev/null').close()"]
+    active = [
+        "from vfsmount import CloudBucketMount; from vfsmount.session import activate_stores",
+        "from vfsmount.testing import MemoryStore",
+        "activate_stores({'/another-mount': (CloudBucketMount('b'), MemoryStore())})",
+    ]
+
+    def warned(code: list[str]) -> list[bytes]:
+        """What is said of the last two lines."""
+        words = [sys.executable, "-I", "-X", "warn_default_encoding", "-c", "\n".join(code)]
+        return subprocess.run(words, stderr=subprocess.PIPE, check=True, timeout=60).stderr.splitlines()
+
+    bare = warned(["", "", "", *lines])
+    assert len(bare) == 2
+    assert warned([*active, *lines]) == bare

@@ -292,6 +292,8 @@ def replacements(context: ShimContext) -> Iterable[Replacement]:
     router = context.router
     special = files.open
 
+    warns = sys.flags.warn_default_encoding
+
     def open(
         _: object,
         /,
@@ -304,6 +306,8 @@ def replacements(context: ShimContext) -> Iterable[Replacement]:
         closefd: Any = True,
         opener: Any = None,
     ) -> IO[Any]:
+        if warns and encoding is None and isinstance(mode, str) and "b" not in mode:
+            encoding = io.text_encoding(None)  # type: ignore[attr-defined]  # names the caller's line, not ours
         if (
             type(file) is str
             and opener is None

@@ -13,6 +13,7 @@ import inspect
 import logging
 import os
 import subprocess
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -218,6 +219,9 @@ def _popen(context: ShimContext, running: dict[int, Child]) -> Iterator[_Functio
         setattr(self, _ATTRIBUTE, child)
         running[self.pid] = child
         weakref.finalize(self, _collected, child, self.pid, orphans).atexit = False
+
+    if sys.flags.warn_default_encoding:  # Popen warns of the first line outside of the file that it is in
+        __init__.__code__ = __init__.__code__.replace(co_filename=start.__code__.co_filename)
 
     def wait(self: Any, timeout: Any = None) -> int:
         return _finish(self, wait_(self, timeout))

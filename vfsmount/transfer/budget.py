@@ -160,7 +160,7 @@ def _limit_files() -> list[str]:
     """Of this process's groups and all above them; in a container, where the path is another's, of the root."""
     found = {f"{_CGROUPS}/memory.max", f"{_CGROUPS}/memory/memory.limit_in_bytes"}
     try:
-        with real.open(_OWN_CGROUPS) as file:
+        with real.open(_OWN_CGROUPS, encoding="utf-8", errors="surrogateescape") as file:
             lines = file.read().splitlines()
     except OSError:
         lines = []
@@ -181,7 +181,7 @@ def _limit_files() -> list[str]:
 
 def _limit_in(path: str) -> int | None:
     try:
-        with real.open(path) as file:
+        with real.open(path, encoding="ascii") as file:
             text = file.read().strip()
     except OSError:
         return None
