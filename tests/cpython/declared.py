@@ -2,7 +2,8 @@
 ``active.txt`` (a mount is active, the work is on the disk).
 
 A section is ``[reason]`` and a line for each test: an id, or a pattern of ids, then the versions of Python that it
-holds for, if not for all. A ``-`` before it: the test is not run (it would wait for ever); ``~``: it may fail or not.
+holds for, if not for all, and ``staged`` or ``supervised`` where it holds only if child programs are served so. A ``-``
+before it: the test is not run (it would wait for ever); ``~``: it may fail or not.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tests.cpython.running import Outcome
 
 INSIDE: Final = Path(__file__).with_name("inside.txt")
 ACTIVE: Final = Path(__file__).with_name("active.txt")
+SERVED: Final = ("staged", "supervised")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +29,21 @@ class Entry:
     reason: str
     kind: str
     """``fails``, ``-`` or ``~``."""
-    versions: tuple[str, ...]
+    conditions: tuple[str, ...]
     line: int
 
     def matches(self, name: str) -> bool:
         return fnmatch.fnmatchcase(name, self.pattern)
 
+    def holds(self, version: str, served: str) -> bool:
+        versions = [word for word in self.conditions if word not in SERVED]
+        ways = [word for word in self.conditions if word in SERVED]
+        return (not versions or version in versions) and (not ways or served in ways)
 
-def entries(version: str, module: str, file: Path = INSIDE, text: str | None = None) -> list[Entry]:
+
+def entries(
+    version: str, module: str, file: Path = INSIDE, text: str | None = None, *, served: str = "supervised"
+) -> list[Entry]:
     """What is declared for ``module`` on ``version`` of Python. Raises: ValueError for a line that is none."""
     found: list[Entry] = []
     reason = ""
@@ -49,9 +58,10 @@ def entries(version: str, module: str, file: Path = INSIDE, text: str | None = N
         kind = words.pop(0) if words[0] in ("-", "~") else "fails"
         if not reason or not words or not words[0].startswith("test_"):
             raise ValueError(f"line {number}: a test's id below a [reason], not {line!r}")
-        pattern, *versions = words
-        if pattern.partition(".")[0] == module and (not versions or version in versions):
-            found.append(Entry(pattern, reason, kind, tuple(versions), number))
+        pattern, *conditions = words
+        entry = Entry(pattern, reason, kind, tuple(conditions), number)
+        if pattern.partition(".")[0] == module and entry.holds(version, served):
+            found.append(entry)
     return found
 
 

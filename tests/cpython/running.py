@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -18,12 +19,14 @@ from tests.cpython.worker import DONE, LEFT
 
 WORKER: Final = Path(__file__).with_name("worker.py")
 
-MODES: Final = ("bare", "active", "over", "inside")
+MODES: Final = ("bare", "active", "over", "inside", "staged")
 """bare: without vfsmount. active: a mount is active, the tests work on the local disk. over: the same, and the mount
-point is a real directory, so that every path has to be followed. inside: the current directory is on the mount."""
+point is a real directory, so that every path has to be followed. inside: the current directory is on the mount.
+staged: the same, and child programs get copies, as where the kernel cannot supervise them."""
 
 LIMIT: Final = 600
-"""Seconds that one module may take; the longest takes a quarter of it on a loaded machine of two cores."""
+"""Seconds that one module may take; the longest, test_subprocess inside a mount, takes half of it where ten processes
+share two cores: it starts two thousand programs, each under supervision."""
 
 LACKING: Final = "this Python has no `test` package; Debian and Ubuntu: apt install libpython3-testsuite"
 
@@ -69,6 +72,17 @@ def version_of(python: str) -> str:
     """Such as 3.11."""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+
+@functools.cache
+def served(python: str) -> str:
+    """How child programs are served in mode inside."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    code = (
+        f"import sys; sys.path.append({root!r}); from vfsmount.children.supervisor.detect import supervision as known"
+    )
+    code += "; print('staged' if known() is None else 'supervised')"
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout.strip()
 
 
 def run(python: str, module: str, mode: str, *, without: Sequence[str] = (), limit: float = LIMIT) -> Run:

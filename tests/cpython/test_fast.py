@@ -50,11 +50,31 @@ def test_a_difference_is_found() -> None:
     assert "crashed" in differences(bare, broken)[-1]
 
 
+def test_a_difference_that_is_declared_has_to_be_there() -> None:
+    known = declared.entries(VERSION, "test_x", text="[why]\ntest_x.a\ntest_x.b\n~ test_x.c\n")
+    bare = _run("bare", test_x__a="ok", test_x__b="ok", test_x__c="ok")
+    other = _run("active", test_x__a="failed", test_x__b="ok", test_x__c="ok")
+    assert differences(bare, other, known) == ["active.txt:3: test_x.b: no test comes out otherwise by it"]
+
+
+def test_entries_hold_for_versions_and_ways_to_serve_children() -> None:
+    text = "[why]\ntest_x.a\ntest_x.b 3.11 3.12\ntest_x.c staged\ntest_x.d 3.11 supervised\n"
+
+    def patterns(version: str, served: str) -> str:
+        found = declared.entries(version, "test_x", text=text, served=served)
+        return "".join(entry.pattern[-1] for entry in found)
+
+    assert patterns("3.11", "staged") == "abc"
+    assert patterns("3.11", "supervised") == "abd"
+    assert patterns("3.13", "staged") == "ac"
+    assert patterns("3.13", "supervised") == "a"
+
+
 def test_an_undeclared_failure_and_a_stale_entry_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "[no links]\ntest_x.a\ntest_x.b.*\ntest_x.c 3.9\n~ test_x.d\n- test_x.e\ntest_x.f\n"
     entries = declared.entries(VERSION, "test_x", text=text)
     assert declared.not_run(entries) == ["test_x.e"]
-    monkeypatch.setattr(declared, "entries", lambda version, module: entries)
+    monkeypatch.setattr(declared, "entries", lambda version, module, served: entries)
     right = _run(test_x__a="failed", test_x__b__one="failed", test_x__d="ok", test_x__f="skipped", test_x__g="ok")
     assert unexpected(VERSION, None, right) == []
     wrong = _run(test_x__a="ok", test_x__b__one="failed", test_x__c="failed", test_x__d="failed", test_x__f="failed")

@@ -26,6 +26,9 @@ POINT: Final = "bucket"
 LONGEST: Final = 4000
 """Characters of a traceback that are kept, from its end."""
 
+INSIDE: Final = ("inside", "staged")
+"""Modes in which the current directory is on the mount."""
+
 LEFT: Final = "left-behind"
 """Stands for a test of the module: what is on the disk afterwards, in the directory that the process started in."""
 
@@ -94,8 +97,9 @@ def mounted(mode: str, directory: str) -> Iterator[None]:
 
     mount = CloudBucketMount("memory", writes="staged", allow_rename=True, metadata_ops="ignore")
     here = os.getcwd()
-    with activate_stores({point: (mount, MemoryStore())}):
-        if mode == "inside":
+    children = "staging" if mode == "staged" else "auto"
+    with activate_stores({point: (mount, MemoryStore())}, children=children):
+        if mode in INSIDE:
             os.mkdir(f"{point}/work")
             os.chdir(f"{point}/work")
         try:
@@ -134,7 +138,7 @@ def main(mode: str, module: str, results: str, directory: str, *patterns: str) -
             else:
                 unittest.TestSuite(chosen(suite, list(patterns))).run(record)
         left = sorted(re.sub(r"\d+", "N", os.fsencode(name).decode("utf-8", "replace")) for name in os.listdir(local))
-        record.write(f"test.{module}.{LEFT}", "ok" if mode != "inside" or not left else "failed", " ".join(left))
+        record.write(f"test.{module}.{LEFT}", "ok" if mode not in INSIDE or not left else "failed", " ".join(left))
         record.write(f"test.{module}.{DONE}", "ok")
 
 
