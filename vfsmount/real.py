@@ -69,8 +69,16 @@ import_locked: Final = _imp.lock_held
 caller, it must not wait for another thread, which might have to import something."""
 
 
+class _Depth:
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+
 class _Guard(threading.local):
-    depth: int = 0
+    def __init__(self) -> None:
+        self.depth = _Depth()
 
 
 _guard: Final = _Guard()
@@ -79,12 +87,13 @@ _guard: Final = _Guard()
 @contextlib.contextmanager
 def passthrough() -> Iterator[None]:
     """No path is rewritten in this thread inside the ``with`` block; other threads are unaffected. Nests."""
-    _guard.depth += 1
+    depth = _guard.depth  # of the thread that enters, whichever closes the generator that it is entered in
+    depth.value += 1
     finders = len(sys.path_importer_cache)
     try:
         yield
     finally:
-        _guard.depth -= 1
+        depth.value -= 1
         if len(sys.path_importer_cache) != finders:
             _forget_absent()
 
@@ -98,4 +107,4 @@ def _forget_absent() -> None:
 
 def in_passthrough() -> bool:
     """True where this thread is inside :func:`passthrough`."""
-    return _guard.depth > 0
+    return _guard.depth.value > 0

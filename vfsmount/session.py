@@ -161,15 +161,16 @@ class Session:
         finally:  # also after Ctrl-C: nothing stays mounted that cannot be closed again
             with _process.lock:
                 _process.sessions.remove(self)
-                _forget(self)
+                if _process.shim is not None:
+                    _process.shim.children.handover.forget(self.id)
                 _remount()
                 if owner:
                     leaked = [path for mount in self._mounts for path in self._occupancy.release(mount.point)]
             if owner:
                 self._release()
+        self._report(leaked, quietly=failure is not None)
         if failure is not None:
             raise failure
-        self._report(leaked)
 
     def _learn(self, proofs: Mapping[str, frozenset[str]]) -> None:
         """Count the requests of the check, and use what they told."""
@@ -200,6 +201,7 @@ class Session:
         return (found := _process.table.find(path)) is not None and found[0] in self._mounts
 
     def _after_fork(self) -> None:
+        self._closed = False  # the thread that was closing it is not here
         self._budget.after_fork()
         self._counters.renew_lock()
         for mount in self._mounts:
@@ -210,14 +212,14 @@ class Session:
         for mount in self._mounts:
             mount.fs.close()
 
-    def _report(self, leaked: list[str]) -> None:
+    def _report(self, leaked: list[str], *, quietly: bool) -> None:
         if not leaked or self._on_leak == "ignore":
             return
         message = (
             f"written to the local disk and not to the bucket, by code that bypasses Python: {', '.join(leaked)}; "
             "use vfsmount.materialize(path) for such a library"
         )
-        if self._on_leak == "error":
+        if self._on_leak == "error" and not quietly:
             raise RuntimeError(message)
         log.warning("%s", message)
 
@@ -367,6 +369,8 @@ def materialize(path: str | os.PathLike[str]) -> Iterator[str]:
     text = os.fspath(path)
     absolute = _normal(text)
     table = _process.table
+    if not table.covers(absolute) and _process.shim is not None:
+        absolute = _process.shim.context.router.behind_links(text) or absolute
     if not table.covers(absolute):
         yield text
         return
@@ -434,11 +438,6 @@ def _remount() -> None:
         _process.shim.children.mode = _process.sessions[-1].children
         _process.shim.children.handover.described = describe(_process.sessions)
         _process.shim.children.show()
-
-
-def _forget(session: Session) -> None:
-    if _process.shim is not None:
-        _process.shim.children.handover.forget(session.id)
 
 
 def _patch(mounts: Sequence[Mount]) -> _Shim:

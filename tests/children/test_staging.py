@@ -15,7 +15,10 @@ import pytest
 
 from tests.children.conftest import SEED, Served, stages
 from tests.forks import in_child
+from vfsmount import CloudBucketMount
 from vfsmount.children import stage
+from vfsmount.session import activate_stores
+from vfsmount.store.memory import MemoryStore
 
 
 def output(*argv: Any, **options: Any) -> str:
@@ -305,3 +308,12 @@ def test_a_programs_text_is_no_path(served: Served, monkeypatch: pytest.MonkeyPa
     assert done.stdout == "beta\n"
     done = subprocess.run(["echo", "b c.txt", "x=sub"], capture_output=True, text=True, cwd="/", timeout=60)
     assert done.stdout == "b c.txt x=sub\n"
+
+
+def test_mounts_of_a_later_session_are_served_in_shell_lines(served: Served, tmp_path: Path) -> None:
+    """The pattern that finds mount points in larger arguments used to be that of the first session."""
+    later = MemoryStore()
+    later.put("x", b"later\n")
+    with activate_stores({f"{tmp_path}/later": (CloudBucketMount("bucket"), later)}, children="staging"):
+        assert output(f"cat {tmp_path}/later/x | cat", shell=True) == "later\n"
+    assert output("cat /my-mount/a.txt | cat", shell=True) == "alpha\n"

@@ -20,6 +20,8 @@ from tests.forks import in_child
 from tests.servers import Server
 from tests.session.starting import interpreter
 from vfsmount import CloudBucketMount, Secret
+from vfsmount.session import activate_stores
+from vfsmount.testing import MemoryStore
 
 pytestmark = pytest.mark.slow
 
@@ -294,3 +296,38 @@ def test_workers_of_a_loader(point: str) -> None:
             assert [worker.exitcode for worker in workers] == [0, 0]
             assert samples == [(number, content(number), content(5)[100:120]) for number in range(FILES)]
         assert shared.read() == content(5)
+
+
+class Waiting(MemoryStore):
+    """Its put begins, and waits to be let go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def put(self, *args: Any, **more: Any) -> Any:
+        self.begun.set()
+        assert self.go_on.wait(PATIENCE)
+        return super().put(*args, **more)
+
+
+def test_a_fork_while_another_thread_closes_the_session(tmp_path: Path) -> None:
+    """The child's end of the session used to be nobody's, and its exit went round for ever."""
+    store = Waiting()
+    session = activate_stores({f"{tmp_path}/mount": (CloudBucketMount("memory"), store)})
+    file = open(f"{tmp_path}/mount/file", "w")
+    file.write("content")
+    closing = threading.Thread(target=session.close)
+    closing.start()
+    try:
+        assert store.begun.wait(PATIENCE)
+
+        def child() -> None:
+            vfsmount.deactivate()
+            assert not vfsmount.is_active()
+
+        in_child(child)
+    finally:
+        store.go_on.set()
+        closing.join(PATIENCE)
+    assert store.objects() == {"file": b"content"}

@@ -31,6 +31,15 @@ class TestLeaks:
         assert not os.path.lexists(point)
         assert store.objects() == {}
 
+    def test_it_takes_none_of_the_low_numbers(self, store: MemoryStore, point: str) -> None:
+        """Programs close those by their number, and count on which one comes next."""
+        before = os.dup(0)
+        os.close(before)
+        with start(point, store):
+            now = os.dup(0)
+            os.close(now)
+        assert now == before
+
     def test_one_left_by_a_killed_process_is_taken_over(self, store: MemoryStore, point: str) -> None:
         Path(point).write_bytes(MARK)
         with start(point, store):

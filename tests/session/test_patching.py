@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import vfsmount
 from tests.session.starting import MOUNT
 from vfsmount.session import activate_stores
 from vfsmount.shim.patcher import Ledger
@@ -88,3 +89,32 @@ def test_one_search_for_captured_references_each_way(monkeypatch: pytest.MonkeyP
         session.close()
     assert len(searches) == 2
     assert zipfile.ZipFile.__init__ is original
+
+
+def test_regression_a_generator_that_another_thread_closes_leaves_passthrough_where_it_entered_it(
+    tmp_path: Path,
+) -> None:
+    """The thread that entered used to see no mount any more, and the other one to see them inside a passthrough."""
+
+    def listing() -> Iterator[list[str]]:
+        with vfsmount.passthrough():
+            yield os.listdir(tmp_path)
+
+    store, point = MemoryStore(), f"{tmp_path}/mount"
+    store.put("f", b"in the bucket")
+    inside: list[bool] = []
+
+    def close() -> None:
+        generator.close()
+        with vfsmount.passthrough():
+            inside.append(os.path.isdir(point))
+        inside.append(os.path.isdir(point))
+
+    with activate_stores({point: (MOUNT, store)}):
+        generator = listing()
+        next(generator)
+        thread = threading.Thread(target=close)
+        thread.start()
+        thread.join()
+        assert os.listdir(point) == ["f"]
+    assert inside == [False, True]

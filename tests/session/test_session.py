@@ -239,6 +239,12 @@ class TestMaterialize:
         with vfsmount.materialize(tmp_path / "x") as local:
             assert local == str(tmp_path / "x")
 
+    def test_links_are_followed(self, store: MemoryStore, point: str, tmp_path: Path) -> None:
+        store.put_object("d/f", b"content")
+        os.symlink(f"{point}/d", tmp_path / "link")
+        with start(point, store), vfsmount.materialize(tmp_path / "link" / "f") as local, vfsmount.passthrough():
+            assert Path(local).read_bytes() == b"content"
+
     @pytest.mark.parametrize(("name", "number"), [("no", errno.ENOENT), ("d", errno.EISDIR)])
     def test_failures_leave_no_temporary_directory(
         self, store: MemoryStore, point: str, tmp_path: Path, name: str, number: int, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -173,3 +174,31 @@ def test_writing_where_the_kernels_directory_is_gone(mount: Callable[..., Mounte
     with open("new", "w") as file:
         file.write("staged")
     assert os.stat("new").st_size == 6
+
+
+def test_a_local_path_keeps_its_spelling_in_errors(mount: Callable[..., Mounted], tmp_path: Path) -> None:
+    mount(f"{tmp_path}/mnt")
+    os.chdir(f"{tmp_path}/mnt/dir")
+    for call in (open, io.FileIO, os.stat):
+        with pytest.raises(FileNotFoundError) as caught:
+            call("../../no")
+        assert caught.value.filename == "../../no"
+
+
+def test_a_subclass_of_file_io_starts_where_the_process_stands(mount: Callable[..., Mounted], tmp_path: Path) -> None:
+    """Its methods are C's, which know the kernel's directory alone: the file used to be written below that one."""
+    bucket = mount(f"{tmp_path}/mnt")
+    os.symlink(bucket.path("dir"), tmp_path / "link")
+
+    class File(io.FileIO):
+        pass
+
+    os.chdir(bucket.path("dir"))
+    with File("../../local", "w") as file:
+        file.write(b"local")
+    with pytest.raises(FileNotFoundError) as caught:
+        File("../../no")
+    assert caught.value.filename == "../../no"
+    with File(f"{tmp_path}/link/b.txt") as file:
+        assert file.read() == b"beta"
+    assert (tmp_path / "local").read_bytes() == b"local"

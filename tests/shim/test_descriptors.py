@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import gc
@@ -9,7 +10,10 @@ import io
 import logging
 import mmap
 import os
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -415,3 +419,49 @@ def test_nothing_is_left_open(bucket: Mounted) -> None:
     gc.collect()
     assert sorted(os.listdir("/proc/self/fd")) == before
     assert not bucket.context.fds
+
+
+def test_threads_that_ask_for_the_number_at_once_get_the_same(bucket: Mounted) -> None:
+    """As a pool does that reads with ``os.pread(file.fileno(), ...)``: the others' numbers used to stay open."""
+    for _ in range(10):
+        with open(bucket.path("a.txt"), "rb") as file:
+            together = threading.Barrier(4)
+
+            def ask(file: io.BufferedReader = file, together: threading.Barrier = together) -> int:
+                together.wait(60)
+                return file.fileno()
+
+            with ThreadPoolExecutor(4) as pool:
+                numbers = {future.result(60) for future in [pool.submit(ask) for _ in range(4)]}
+        assert len(numbers) == 1
+        assert not bucket.context.fds
+
+
+def test_content_is_not_put_over_a_number_that_is_a_strangers(bucket: Mounted, tmp_path: Path) -> None:
+    """Native code closed ours, and the kernel gave the number to a local file."""
+    number = os.open(bucket.path("a.txt"), os.O_RDONLY)
+    file = os.fdopen(number, "rb")
+    LIBC.close(number)
+    other = os.open(tmp_path / "local", os.O_WRONLY | os.O_CREAT)
+    assert other == number
+    with contextlib.suppress(OSError):
+        file.fileno()
+    assert os.write(other, b"mine") == 4
+    os.close(other)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        file.close()
+    assert (tmp_path / "local").read_bytes() == b"mine"
+
+
+def test_a_failure_to_commit_what_dup2_closes_is_logged(bucket: Mounted, caplog: pytest.LogCaptureFixture) -> None:
+    number = os.open(bucket.path("out"), os.O_WRONLY | os.O_CREAT)
+    os.write(number, b"one")
+    os.lseek(number, 0, os.SEEK_SET)
+    with pytest.raises(OSError, match="Invalid argument"):
+        os.write(number, b"two")
+    other = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(other, number)
+    os.close(other)
+    os.close(number)
+    assert f"{bucket.path('out')} could not be committed" in caplog.text
+    assert "out" not in bucket.keys()

@@ -142,3 +142,17 @@ def test_regression_warnings_of_default_encodings_name_the_caller_s_line() -> No
     bare = warned(["", "", "", *lines])
     assert len(bare) == 2
     assert warned([*active, *lines]) == bare
+
+
+def test_a_program_keeps_open_what_it_inherits_as_its_output(store: MemoryStore) -> None:
+    """Its standard output is a mounted file by ``dup2``; what it wrote later used to be lost."""
+    number, before = os.open("/my-mount/log", os.O_WRONLY | os.O_CREAT), os.dup(1)
+    try:
+        os.dup2(number, 1)
+        program = subprocess.Popen(["sh", "-c", "echo one; read line; echo $line"], stdin=subprocess.PIPE)
+    finally:
+        os.dup2(before, 1)
+        os.close(before)
+        os.close(number)
+    program.communicate(b"two\n", timeout=60)
+    assert bytes(store.get_range("log", 0, 100).data) == b"one\ntwo\n"

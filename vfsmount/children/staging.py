@@ -110,8 +110,7 @@ class StagingPlanner:
         self._table = table
         self._router = router
         self._cwd = cwd
-        names = "|".join(re.escape(point) for point in table.points)
-        self._mention = re.compile(rf"(?:(?<![\w.\-/])|^-\w)/*(?:{names})(?![\w.\-])")
+        self._mention: tuple[tuple[str, ...], re.Pattern[str]] | None = None
 
     def concerns(self, command: Command) -> bool:
         """Whether the command mentions a mount or would run inside one. No request."""
@@ -139,7 +138,11 @@ class StagingPlanner:
 
     def mentions(self, text: str) -> bool:
         """Whether a mount point shows in ``text``."""
-        return self._mention.search(text) is not None
+        points, known = self._table.points, self._mention
+        if known is None or known[0] != points:  # another session has come, or gone
+            names = "|".join(re.escape(point) for point in points)
+            known = self._mention = points, re.compile(rf"(?:(?<![\w.\-/])|^-\w)/*(?:{names})(?![\w.\-])")
+        return known[1].search(text) is not None
 
     def _concerns(self, argument: object) -> bool:
         text = _text(argument)

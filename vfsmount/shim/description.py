@@ -156,8 +156,9 @@ class Description:
             self._spool.always_dirty = True
 
     def _lead_to(self, front: int) -> None:
-        for number in self.numbers:
-            real.dup2(front, number, real.get_inheritable(number))
+        for number in list(self.numbers):
+            if kernelfiles.leads_to(number, self.identity):  # else native code closed it, and it is a stranger's by now
+                real.dup2(front, number, real.get_inheritable(number))
         self.identity = kernelfiles.identity(front)
 
     def publish(self) -> None:

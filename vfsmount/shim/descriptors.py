@@ -6,7 +6,6 @@ the kernel then gives it to somebody else. For a number that is not ours the tab
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
 import os
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from vfsmount import real
 from vfsmount.errors import os_error
+from vfsmount.shim import kernelfiles
 from vfsmount.shim.description import Description
 from vfsmount.shim.rawfile import raw_of
 
@@ -113,8 +113,8 @@ class FdTable:
         return new
 
     def duplicate_onto(self, number: int, entry: Description | None, target: int, *, inheritable: bool) -> int:
-        """``dup2``: either number may be ours. What the target led to is closed; as in the kernel its errors are
-        dropped."""
+        """``dup2``: either number may be ours. What the target led to is closed; the kernel drops its errors, here they
+        are logged."""
         stale = self.get(target)
         if number == target:
             return real.dup2(number, target, inheritable)
@@ -127,8 +127,10 @@ class FdTable:
             with self._lock:
                 self._entries.pop(target, None)
         if stale is not None and stale is not entry:
-            with contextlib.suppress(OSError):
+            try:
                 self._drop(target, stale)
+            except OSError as error:
+                logger.error("%s could not be committed: %s", stale.path, error)
         return target
 
     # -- closing
@@ -175,7 +177,7 @@ class FdTable:
     def open_writers(self) -> list[str]:
         """Paths that are being written now, sorted."""
         with self._lock:
-            return sorted({entry.path for entry in self._open if entry.writable and not entry.file.closed})
+            return sorted({entry.path for entry in list(self._open) if entry.writable and not entry.file.closed})
 
     def close_all(self, belongs: Callable[[str], bool] | None = None) -> list[OSError]:
         """Close everything that is still open (at the paths that ``belongs`` admits): writers are committed, which is
@@ -184,7 +186,7 @@ class FdTable:
         for callback in self.before_close_all:
             callback(belongs)
         with self._lock:
-            entries = [entry for entry in self._open if belongs is None or belongs(entry.path)]
+            entries = [entry for entry in list(self._open) if belongs is None or belongs(entry.path)]
         for entry in entries:
             owner = entry.owner() if entry.owner is not None else None
             inherited = entry.file.owner_pid != real.getpid()  # the parent commits it
@@ -231,11 +233,7 @@ class FdTable:
             self._drop(number, stale)
 
     def _is_ours(self, number: int, entry: Description) -> bool:
-        try:
-            found = real.fstat(number)
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == entry.identity
+        return kernelfiles.leads_to(number, entry.identity)
 
     def _lost(self, number: int, entry: Description) -> None:
         """Native code closed ``number`` (it may be somebody else's by now)."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vfsmount import real
 from vfsmount.shim.calls import as_number
+from vfsmount.shim.route import follow_up
 
 if TYPE_CHECKING:
     from vfsmount.shim.description import Description
@@ -53,10 +54,24 @@ def file_io_class(files: Files) -> type:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             bound = _bound(*args, **kwargs)
-            opened = None if bound is None else files.number(*bound)
-            if bound is None or opened is None:
+            if bound is None:
                 super().__init__(*args, **kwargs)
                 return
+            opened = files.number(*bound)
+            if opened is None:
+                local = files.local_opener(bound[0], bound[3])
+                try:
+                    if local is None:
+                        super().__init__(*args, **kwargs)
+                    else:
+                        super().__init__(*bound[:3], local)
+                    return
+                except OSError as error:
+                    opened = files.number(*bound, error=error)
+                    if opened is None:
+                        if local is not None:
+                            follow_up(error, bound[0])
+                        raise
             number, description = opened
             file, mode, closefd, _ = bound
             try:

@@ -157,17 +157,29 @@ class Files:
             try:
                 if local is file:
                     return original(file, mode, closefd)
-                return original(file, mode, closefd, lambda path, flags: real.fd_open(local, flags, 0o666))  # type: ignore[arg-type]
+                return original(file, mode, closefd, _opener_of(local))
             except OSError as error:
                 target = self._context.router.retry(error, file, purpose=opening(parsed.flags))
                 if target is None:
-                    raise
+                    raise follow_up(error, file) from error.__cause__
         raw = self._raw(self._admit(target, file, parsed, closefd), parsed, file, None, True)
         raw.description.owner = weakref.ref(raw)
         return raw
 
-    def number(self, file: Any, mode: Any, closefd: Any, opener: Opener | None) -> tuple[int, Description] | None:
-        """A descriptor good for C code, for ``FileIO`` objects whose methods are C; None where the file is not ours."""
+    def local_opener(self, file: Any, opener: Opener | None) -> Opener | None:
+        """For a path on the local disk that is relative to the virtual cwd."""
+        if opener is not None or isinstance(file, int):
+            return None
+        local = self._context.router.local(file)
+        return None if local is file else _opener_of(local)
+
+    def number(
+        self, file: Any, mode: Any, closefd: Any, opener: Opener | None, error: OSError | None = None
+    ) -> tuple[int, Description] | None:
+        """A descriptor good for C code, for ``FileIO`` objects whose methods are C; None where the file is not ours.
+
+        ``error``: what the original has answered.
+        """
         parsed = parse_mode(mode, raw=True) if isinstance(mode, str) else None
         if parsed is None or opener is not None:
             return None
@@ -178,7 +190,13 @@ class Files:
                 return None
             entry.escape()
             return int(file), entry
-        target = self._context.router.route(file, purpose=opening(parsed.flags))
+        router, purpose = self._context.router, opening(parsed.flags)
+        try:
+            target = (
+                router.route(file, purpose=purpose) if error is None else router.retry(error, file, purpose=purpose)
+            )
+        except OSError as failed:
+            raise follow_up(failed, file) from failed.__cause__
         if target is None:
             return None
         entry = self._admit(target, file, parsed, closefd)
@@ -353,5 +371,13 @@ def _purpose(mode: Any) -> Purpose:
 
 def _opened_as(original: Callable[..., IO[Any]], file: Any, local: object, *arguments: Any) -> IO[Any]:
     """A local file that is relative to the virtual cwd, under the name that the caller gave."""
-    opened = original(file, *arguments, lambda path, flags: real.fd_open(local, flags, 0o666))  # type: ignore[arg-type]
+    try:
+        opened = original(file, *arguments, _opener_of(local))
+    except OSError as error:
+        raise follow_up(error, file) from error.__cause__
     return opened
+
+
+def _opener_of(local: object) -> Opener:
+    """Opens ``local`` in the stead of what it is given."""
+    return lambda _, flags: real.fd_open(local, flags, 0o666)  # type: ignore[arg-type]

@@ -116,6 +116,14 @@ def identity(number: int) -> tuple[int, int]:
     return (found.st_dev, found.st_ino)
 
 
+def leads_to(number: int, expected: tuple[int, int] | None) -> bool:
+    """Whether ``number`` is open, and on the file of that identity."""
+    try:
+        return identity(number) == expected
+    except OSError:
+        return False
+
+
 def write_all(number: int, data: bytes | memoryview, offset: int) -> None:
     """Write all of ``data`` at ``offset``. Raises: ENOSPC and the like."""
     view = memoryview(data)

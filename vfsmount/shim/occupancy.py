@@ -17,6 +17,7 @@ import stat
 from typing import Final, Literal
 
 from vfsmount import real
+from vfsmount.transfer.spool import out_of_the_way
 
 OnLeak = Literal["error", "warn", "ignore"]
 
@@ -46,14 +47,16 @@ class Occupancy:
         except OSError:
             pass  # no directory above, or no permission: native code cannot create anything there either
         else:
-            self._hold(point, descriptor)
-            real.fd_write(descriptor, MARK)
+            real.fd_write(self._hold(point, descriptor), MARK)
 
-    def _hold(self, point: str, descriptor: int) -> None:
+    def _hold(self, point: str, descriptor: int) -> int:
+        """Take over ``descriptor``; answers its number from now on."""
+        descriptor = out_of_the_way(descriptor)
         with contextlib.suppress(OSError):  # a file system without locks: the first one to end removes it
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         self._locks[point] = descriptor
         self._placed[point] = _identity(real.fstat(descriptor))
+        return descriptor
 
     def _adopt(self, point: str) -> None:
         """A placeholder of another process, alive or killed, is ours too; a real directory's names are remembered."""

@@ -315,8 +315,10 @@ def planned(context: ShimContext, command: Command) -> Plan | None:
 
 
 def _ours(fds: FdTable, given: Mapping[str, Any]) -> list[Description]:
-    """Our open files among the child's standard streams and ``pass_fds``."""
-    things = [given.get(name) for name in ("stdin", "stdout", "stderr")]
+    """Our open files among the child's standard streams (it has this process's where none are given) and
+    ``pass_fds``."""
+    streams = [given.get(name) for name in ("stdin", "stdout", "stderr")]
+    things = [number if stream is None else stream for number, stream in enumerate(streams)]
     things.extend(given.get("pass_fds") or ())
     found = (fds.get(number_of(thing)) for thing in things if thing is not None)
     return [entry for entry in found if entry is not None]

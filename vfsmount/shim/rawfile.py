@@ -153,7 +153,9 @@ class VfsFileIO(io.FileIO):
         """The descriptor number, for calls that know it to be ours: nothing is fetched."""
         self._check_open()
         if self._number is None:
-            self._number = self._fds.number_for(self._entry)
+            with self._entry.lock:  # of two threads that ask at once, the other's number would stay open for ever
+                if self._number is None:
+                    self._number = self._fds.number_for(self._entry)
         return self._number
 
     # Reading ----------------------------------------------------------------------------------------------------------

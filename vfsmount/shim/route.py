@@ -152,6 +152,14 @@ class Router:
             return check_ending(self._table, resolved, absolute, purpose)
         return resolved if self._table.is_ancestor(resolved) and not real.access(resolved, 0) else None
 
+    def behind_links(self, path: object) -> str | None:
+        """Where symbolic links on the disk lead ``path`` to a mount; None where they do not. Raises: OSError."""
+        try:
+            real.stat(self.local(path))  # type: ignore[arg-type]
+        except OSError as error:
+            return self.retry(error, path)
+        return None
+
     def local(self, path: object, dir_fd: object = None) -> object:
         """What to give the real call where :meth:`route` answered None: ``path`` itself, unless it starts from what
         only we know (the virtual cwd, one of our descriptors, a mount that it leaves by ``..``); then the absolute
