@@ -7,8 +7,10 @@ the kernel then gives it to somebody else. For a number that is not ours the tab
 from __future__ import annotations
 
 import errno
+import functools
 import logging
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 from vfsmount import real
 from vfsmount.errors import os_error
 from vfsmount.shim import kernelfiles
+from vfsmount.shim.collected import Later, interrupts_own_code
 from vfsmount.shim.description import Description
 from vfsmount.shim.rawfile import raw_of
 
@@ -33,6 +36,8 @@ class FdTable:
         self._entries: dict[int, Description] = {}
         self._open: set[Description] = set()
         self._lock = threading.RLock()
+        self.later = Later()
+        """For finalizers that interrupt own code."""
         _forget_locks_after_fork(self)
         self.before_close_all: list[Callable[[Callable[[str], bool] | None], None]] = []
         """Called with what :meth:`close_all` was given, before it closes anything."""
@@ -168,7 +173,10 @@ class FdTable:
         self._settle(entry, abort=abort)
 
     def release_logged(self, entry: Description) -> None:
-        """:meth:`release` for callers that have no way to report a failure: it is logged."""
+        """:meth:`release` for finalizers, which have no way to report a failure: it is logged."""
+        if interrupts_own_code(sys._getframe(1)):
+            self.later.put(functools.partial(self.release_logged, entry))
+            return
         try:
             self.release(entry)
         except OSError as error:
@@ -183,6 +191,7 @@ class FdTable:
         """Close everything that is still open (at the paths that ``belongs`` admits): writers are committed, which is
         said in a warning; failures are logged, and returned."""
         failures: list[OSError] = []
+        self.later.run()
         for callback in self.before_close_all:
             callback(belongs)
         with self._lock:
@@ -272,6 +281,7 @@ def _forget_locks_after_fork(table: FdTable) -> None:
         alive = reference()
         if alive is not None:
             alive._lock = threading.RLock()
+            alive.later = Later()
             for entry in (*alive._open, *alive._entries.values()):
                 entry.after_fork()
 

@@ -7,11 +7,13 @@ descriptor that leads to the content or to a spool, because their methods are wr
 from __future__ import annotations
 
 import io
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 from vfsmount import real
 from vfsmount.shim.calls import as_number
+from vfsmount.shim.collected import interrupts_own_code
 from vfsmount.shim.route import follow_up
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ def file_io_class(files: Files) -> type:
         __doc__ = real.FileIO.__doc__
 
         _vfsmount_opened: tuple[int, Description, bool] | None = None
+        _vfsmount_late = False
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             bound = _bound(*args, **kwargs)
@@ -86,10 +89,11 @@ def file_io_class(files: Files) -> type:
             opened, self._vfsmount_opened = self._vfsmount_opened, None
             super().close()
             if opened is not None and opened[2]:
-                files.close_number(opened[0], opened[1])
+                files.close_number(opened[0], opened[1], late=self._vfsmount_late)
 
         def _dealloc_warn(self, source: object) -> None:
             if self._vfsmount_opened is not None and self._vfsmount_opened[2]:
+                self._vfsmount_late = interrupts_own_code(sys._getframe(1))
                 warnings.warn(f"unclosed file {source!r}", ResourceWarning, stacklevel=2, source=source)
 
         def __del__(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import functools
 import io
 import os
 import sys
@@ -207,9 +208,14 @@ class Files:
             fds.release(entry)
         return number, entry
 
-    def close_number(self, number: int, entry: Description) -> None:
-        """Close what :meth:`number` gave. Raises: OSError where the upload failed."""
-        self._context.fds.close(number, entry)
+    def close_number(self, number: int, entry: Description, *, late: bool = False) -> None:
+        """Close what :meth:`number` gave; ``late``, from a finalizer, by another thread. Raises: OSError where the
+        upload failed."""
+        fds = self._context.fds
+        if late:
+            fds.later.put(functools.partial(fds.close_logged, number, entry))
+        else:
+            fds.close(number, entry)
 
     def _admit(self, target: str, file: Any, parsed: Mode, closefd: Any) -> Description:
         if not closefd:

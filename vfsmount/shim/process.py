@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from vfsmount import real
+from vfsmount.shim.collected import interrupts_own_code
 from vfsmount.shim.context import Replacement, ShimContext
 from vfsmount.shim.rawfile import number_of
 
@@ -150,6 +151,16 @@ class Child:
             self.error, self.well = error, False
             return False
 
+    def finish_collected(self) -> None:
+        """:meth:`finish_logged`, from a finalizer."""
+        if interrupts_own_code(sys._getframe(1)):
+            self._fds.later.put(self._finish_late)
+        else:
+            self.finish_logged()
+
+    def _finish_late(self) -> None:
+        self.finish_logged()
+
 
 def replacements(context: ShimContext) -> Iterable[Replacement]:
     """``Popen``'s start and its two ways to see the end; the functions of ``os`` that start programs."""
@@ -256,7 +267,7 @@ def _collected(child: Child, pid: int, orphans: list[Child]) -> None:
     if _is_alive(pid):
         orphans.append(child)
     else:
-        child.finish_logged()
+        child.finish_collected()
 
 
 def _is_alive(pid: int) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from vfsmount import real
 from vfsmount.errors import os_error
 from vfsmount.model import PREFERRED_IO
+from vfsmount.shim.collected import interrupts_own_code
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -54,6 +55,8 @@ class VfsFileIO(io.FileIO):
     _closed = True  # until __init__ is through
     _collected = False
     _broken = False
+    _late: list[tuple[int, bytes]] | None = None
+    """What the objects above still had buffered, by its offset, where it is collected in the middle of own code."""
     _number: int | None
 
     def __init__(
@@ -183,6 +186,10 @@ class VfsFileIO(io.FileIO):
     def write(self, data: ReadableBuffer, /) -> int:
         entry = self._for_writing()
         view = _bytes_view(data)
+        if self._late is not None:
+            at = entry.file.tell()
+            self._late.append((at, bytes(view)))
+            return entry.file.seek(at + len(view)) - at
         try:
             count = entry.write(view)
         except OSError as error:
@@ -238,6 +245,25 @@ class VfsFileIO(io.FileIO):
 
     def _close(self) -> None:
         self._closed = True
+        if self._late is None:
+            self._let_go()
+        else:
+            self._fds.later.put(self._close_late)
+
+    def _close_late(self) -> None:
+        entry = self._entry
+        try:
+            for at, data in self._late or ():
+                entry.seek(at, os.SEEK_SET)
+                done = 0
+                while done < len(data):
+                    done += entry.write(data[done:])
+        except OSError:
+            self._broken = True
+        with contextlib.suppress(OSError):  # logged
+            self._let_go()
+
+    def _let_go(self) -> None:
         try:
             if self._broken and not self._abort:
                 self._release(abort=True)
@@ -288,7 +314,11 @@ class VfsFileIO(io.FileIO):
 
     def _dealloc_warn(self, source: object) -> None:
         """Called by the objects above when they are collected unclosed. Source: Modules/_io/bufferedio.c."""
-        if self._closed or not self._closefd:
+        if self._closed:
+            return
+        if interrupts_own_code(sys._getframe(1)):
+            self._late = []
+        if not self._closefd:
             return
         self._collected = True
         warnings.warn(f"unclosed file {source!r}", ResourceWarning, stacklevel=2, source=source)

@@ -280,8 +280,9 @@ class Uploader:
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError):
             for size in self._in_flight.values():
-                self._budget.release(size)
-            self._drop_block()
+                self._budget.orphan(size)
+            if self._block is not None:
+                self._budget.orphan(self._block.size)
 
 
 def _part(upload: Multipart, number: int, data: bytes | memoryview) -> Callable[[], None]:
