@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import subprocess
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 import vfsmount
 from tests.session.starting import interpreter, start, untouched
-from vfsmount.shim.occupancy import MARK
+from vfsmount import real
+from vfsmount.shim.occupancy import MARK, Occupancy
 from vfsmount.testing import MemoryStore
 
 
@@ -63,6 +65,48 @@ class TestLeaks:
             assert (ran.returncode, ran.stdout) == (0, "[]\n"), ran.stderr
             with vfsmount.passthrough():
                 assert Path(point).read_bytes() == MARK
+        assert not os.path.lexists(point)
+
+    def test_one_that_another_process_just_removes_is_made_anew(
+        self, point: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The last one of them used to remove what the next had come to share."""
+        going, coming = Occupancy(), Occupancy()
+        going.occupy(point)
+        unlink = real.unlink
+        removed: list[str] = []
+
+        def remove(path: str) -> None:
+            removed.append(path)
+            coming.occupy(point)  # in vain, as long as it is there
+            unlink(path)
+            coming.occupy(point)
+
+        monkeypatch.setattr(real, "unlink", remove)
+        assert going.release(point) == []
+        monkeypatch.undo()
+        assert Path(point).read_bytes() == MARK
+        assert coming.release(point) == []
+        assert removed == [point]
+        assert not os.path.lexists(point)
+
+    def test_one_that_another_process_is_about_to_remove_is_not_shared(
+        self, point: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        going, coming = Occupancy(), Occupancy()
+        going.occupy(point)
+        flock = fcntl.flock
+
+        def lock(number: int, operation: int) -> None:
+            if operation & fcntl.LOCK_SH:  # it was found, and is gone before it is locked
+                monkeypatch.undo()
+                assert going.release(point) == []
+            flock(number, operation)
+
+        monkeypatch.setattr(fcntl, "flock", lock)
+        coming.occupy(point)
+        assert Path(point).read_bytes() == MARK
+        assert coming.release(point) == []
         assert not os.path.lexists(point)
 
     @pytest.mark.parametrize("content", [b"mine", bytes(len(MARK))])

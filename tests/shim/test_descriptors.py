@@ -465,3 +465,17 @@ def test_a_failure_to_commit_what_dup2_closes_is_logged(bucket: Mounted, caplog:
     os.close(number)
     assert f"{bucket.path('out')} could not be committed" in caplog.text
     assert "out" not in bucket.keys()
+
+
+def test_a_number_stays_its_owners_when_the_mount_goes(bucket: Mounted) -> None:
+    """The kernel would give it to the next file, which the owner's ``os.close`` would then close."""
+    numbers = [os.open(bucket.path(name), flags) for name, flags in (("a.txt", 0), ("out", os.O_WRONLY | os.O_CREAT))]
+    os.write(numbers[1], b"content")
+    bucket.context.fds.close_all()
+    assert stored(bucket, "out") == b"content"
+    other = os.open(os.devnull, os.O_RDONLY)
+    assert other not in numbers
+    for number in numbers:
+        assert native_read(number, 1) == native_write(number, b"x") * -errno.EBADF == errno.EBADF
+        os.close(number)
+    os.close(other)

@@ -452,3 +452,15 @@ def test_the_mode_u(bucket: Mounted, local: Path, mode: str) -> None:
             except ValueError as error:
                 found.append((str(error),))
     assert found[0] == found[1]
+
+
+def test_what_was_written_by_number_outlives_a_failing_open_of_it(bucket: Mounted, tmp_path: Path) -> None:
+    for path in (str(tmp_path / "out"), bucket.path("out")):
+        number = os.open(path, os.O_WRONLY | os.O_CREAT)
+        os.write(number, b"by number")
+        with pytest.raises(LookupError):
+            open(number, "w", encoding="no such encoding")
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.close(number)
+        with open(path) as file:
+            assert file.read() == "by number"

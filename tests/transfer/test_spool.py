@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from pathlib import Path
+
 import pytest
 
 from vfsmount import real
@@ -34,3 +38,14 @@ def test_regression_a_read_is_whole_where_the_kernel_gives_less(monkeypatch: pyt
     assert spool.read_into(2, memoryview(out)) == 8
     assert bytes(out) == b"23456789"
     spool.close()
+
+
+def test_what_is_rescued_is_for_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    spool = SpoolFile()
+    spool.write(0, b"private")
+    path = spool.rescue("name")
+    spool.close()
+    assert path is not None
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert Path(path).read_bytes() == b"private"

@@ -208,9 +208,7 @@ class FdTable:
             try:
                 if owner is not None:
                     owner.close()  # so that what Python still buffers is in it
-                for number in list(entry.numbers):
-                    if self.get(number) is entry:
-                        self.close(number, entry)
+                self._retire(entry)
                 entry.holders = 0
                 entry.close()
             except OSError as error:
@@ -224,6 +222,22 @@ class FdTable:
         with self._lock:
             self._open.difference_update(entries)
         return failures
+
+    def _retire(self, entry: Description) -> None:
+        """What still has its numbers will close them: until then they are open, on nothing, and no stranger's."""
+        for number in list(entry.numbers):
+            if self.get(number) is not entry:
+                continue
+            try:
+                dead = kernelfiles.placeholder()
+            except OSError:  # none to be had: it is closed
+                real.fd_close(number)
+            else:
+                real.dup2(dead, number, real.get_inheritable(number))
+                real.fd_close(dead)
+            with self._lock:
+                self._entries.pop(number, None)
+                entry.numbers.discard(number)
 
     def reap(self) -> None:
         """Notice numbers that native code closed: what they led to is closed (and committed) if nothing else refers

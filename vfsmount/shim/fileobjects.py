@@ -129,7 +129,8 @@ class Files:
         try:
             return _wrap(raw, mode, parsed, buffering, encoding, errors, newline)
         except BaseException:
-            raw.abort()
+            if number is None:  # else what was written by the number before is there, as on a disk
+                raw.abort()
             raw.close()
             raise
 

@@ -24,6 +24,9 @@ OnLeak = Literal["error", "warn", "ignore"]
 MARK: Final = b"A bucket is mounted here by a Python process; this file keeps other programs from writing below it.\n"
 """Content of the placeholder, so that one left by a killed process is known for what it is."""
 
+_TRIES: Final = 10
+"""Times that a placeholder may go, between finding it and taking part in it, before native code is let be."""
+
 
 class Occupancy:
     """What is on the disk at the mount points while they are mounted."""
@@ -40,41 +43,59 @@ class Occupancy:
         """
         if point in self._placed or point in self._before:
             return
-        try:
-            descriptor = real.fd_open(point, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
-        except FileExistsError:
-            self._adopt(point)
-        except OSError:
-            pass  # no directory above, or no permission: native code cannot create anything there either
-        else:
-            real.fd_write(self._hold(point, descriptor), MARK)
+        for _ in range(_TRIES):
+            try:
+                descriptor = real.fd_open(point, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+            except FileExistsError:
+                if self._adopt(point):
+                    return
+            except OSError:
+                return  # no directory above, or no permission: native code cannot create anything there either
+            else:
+                if self._hold(point, descriptor):
+                    real.fd_write(self._locks[point], MARK)
+                    return
 
-    def _hold(self, point: str, descriptor: int) -> int:
-        """Take over ``descriptor``; answers its number from now on."""
+    def _hold(self, point: str, descriptor: int) -> bool:
+        """Take over ``descriptor``, which leads to the placeholder; False where another process just removes that."""
         descriptor = out_of_the_way(descriptor)
-        with contextlib.suppress(OSError):  # a file system without locks: the first one to end removes it
+        going = False
+        try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        self._locks[point] = descriptor
-        self._placed[point] = _identity(real.fstat(descriptor))
-        return descriptor
+        except BlockingIOError:
+            going = True
+        except OSError:
+            pass  # a file system without locks: the first one to end removes it
+        held = _identity(real.fstat(descriptor))
+        if going or _identity_at(point) != held:
+            real.fd_close(descriptor)
+            return False
+        self._locks[point], self._placed[point] = descriptor, held
+        return True
 
-    def _adopt(self, point: str) -> None:
-        """A placeholder of another process, alive or killed, is ours too; a real directory's names are remembered."""
+    def _adopt(self, point: str) -> bool:
+        """A placeholder of another process, alive or killed, is ours too; a real directory's names are remembered.
+
+        False where it was there a moment ago.
+        """
         try:
             found = real.lstat(point)
             if stat.S_ISDIR(found.st_mode):
                 self._before[point] = frozenset(real.listdir(point))
-                return
+                return True
             self._before[point] = frozenset()
             if stat.S_ISREG(found.st_mode) and found.st_size == len(MARK):
                 descriptor = real.fd_open(point, os.O_RDONLY | os.O_CLOEXEC)
                 if real.fd_read(descriptor, len(MARK) + 1) == MARK:
                     del self._before[point]
-                    self._hold(point, descriptor)
-                else:
-                    real.fd_close(descriptor)
+                    return self._hold(point, descriptor)
+                real.fd_close(descriptor)
+        except FileNotFoundError:
+            self._before.pop(point, None)
+            return False
         except OSError:
             pass
+        return True
 
     def leaks(self, point: str) -> list[str]:
         """Paths that appeared on the disk at ``point`` since it was mounted."""
@@ -108,13 +129,15 @@ class Occupancy:
                 last = False
             except OSError:
                 pass
-            real.fd_close(descriptor)
-        if placed is not None and not leaked and last:
-            try:
+        try:
+            if placed is not None and not leaked and last:
                 real.unlink(point)
-            except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSYS):
-                    raise
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSYS):
+                raise
+        finally:  # who adopts it meanwhile gets no lock, and sees that it is gone
+            if descriptor is not None:
+                real.fd_close(descriptor)
         return leaked
 
 
@@ -134,6 +157,13 @@ def is_strange_file(point: str) -> bool:
         return real.fd_read(descriptor, len(MARK) + 1) not in (b"", MARK)
     finally:
         real.fd_close(descriptor)
+
+
+def _identity_at(path: str) -> tuple[int, int] | None:
+    try:
+        return _identity(real.lstat(path))
+    except OSError:
+        return None
 
 
 def _identity(found: os.stat_result) -> tuple[int, int]:

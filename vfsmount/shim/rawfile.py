@@ -168,7 +168,7 @@ class VfsFileIO(io.FileIO):
         try:
             return entry.readinto(memoryview(buffer).cast("B"))
         except OSError as error:
-            raise self._unsupported(error, "not readable") from error.__cause__
+            raise _unsupported(error, "not readable", entry.path) from error.__cause__
 
     def read(self, size: int | None = -1, /) -> bytes:
         entry = self._for_reading()
@@ -176,7 +176,7 @@ class VfsFileIO(io.FileIO):
         try:
             return entry.read(max(size, -1))
         except OSError as error:
-            raise self._unsupported(error, "not readable") from error.__cause__
+            raise _unsupported(error, "not readable", entry.path) from error.__cause__
 
     def readall(self) -> bytes:
         return self.read(-1)
@@ -196,7 +196,7 @@ class VfsFileIO(io.FileIO):
             if self._collected and error.errno == errno.EBADF:  # nothing is there that close could fail to commit
                 self._collected = False  # Python tries twice
                 logger.error("%s, collected while open, could not be written: %s", entry.path, error)
-            raise self._unsupported(error, "not writable") from error.__cause__
+            raise _unsupported(error, "not writable", entry.path) from error.__cause__
         except BaseException:
             self._broken = True  # nobody knows how much of it the stream took
             raise
@@ -360,14 +360,15 @@ class VfsFileIO(io.FileIO):
             raise io.UnsupportedOperation("File not open for writing")
         return entry
 
-    def _unsupported(self, error: OSError, what: str) -> OSError:
-        """A read on a file that the mount opened for writing (``w+``), or the reverse (``r+``), is unsupported."""
-        if error.errno != errno.EBADF:
-            return error
-        found = io.UnsupportedOperation(errno.EBADF, what, self._entry.path)
-        for note in getattr(error, "__notes__", ()):
-            found.add_note(note)  # type: ignore[attr-defined,unused-ignore]
-        return found
+
+def _unsupported(error: OSError, what: str, path: str) -> OSError:
+    """A read on a file that the mount opened for writing (``w+``), or the reverse (``r+``), is unsupported."""
+    if error.errno != errno.EBADF:
+        return error
+    found = io.UnsupportedOperation(errno.EBADF, what, path)
+    for note in getattr(error, "__notes__", ()):
+        found.add_note(note)  # type: ignore[attr-defined,unused-ignore]
+    return found
 
 
 def _bytes_view(data: ReadableBuffer) -> memoryview:

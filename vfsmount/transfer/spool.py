@@ -77,6 +77,10 @@ def out_of_the_way(number: int) -> int:
     return moved
 
 
+def _private(path: str, flags: int) -> int:
+    return real.fd_open(path, flags, 0o600)
+
+
 class SpoolFile:
     """Random access to a local file without a name; goes away with its descriptor.
 
@@ -166,7 +170,7 @@ class SpoolFile:
         safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)[-100:]
         try:
             path = f"{scratch_directory()}/vfsmount-rescued-{os.urandom(4).hex()}-{safe}"
-            with real.open(path, "xb") as copy:
+            with real.open(path, "xb", opener=_private) as copy:
                 offset = 0
                 while block := self.read(offset, CHUNK):
                     copy.write(block)
