@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import io
 import logging
 import operator
@@ -248,20 +249,7 @@ class VfsFileIO(io.FileIO):
         if self._late is None:
             self._let_go()
         else:
-            self._fds.later.put(self._close_late)
-
-    def _close_late(self) -> None:
-        entry = self._entry
-        try:
-            for at, data in self._late or ():
-                entry.seek(at, os.SEEK_SET)
-                done = 0
-                while done < len(data):
-                    done += entry.write(data[done:])
-        except OSError:
-            self._broken = True
-        with contextlib.suppress(OSError):  # logged
-            self._let_go()
+            self._fds.later.put(functools.partial(_close_late, self))
 
     def _let_go(self) -> None:
         try:
@@ -290,7 +278,7 @@ class VfsFileIO(io.FileIO):
             if not self._closefd or number is None:
                 return
             if self._is_lost():
-                self._close_other()
+                _close_other(fds, number)
             else:
                 fds.close(number, entry, abort=abort)
             return
@@ -301,16 +289,7 @@ class VfsFileIO(io.FileIO):
         finally:
             fds.release(entry, abort=abort)  # also where the number is lost: what was written is committed
         if lost:
-            self._close_other()
-
-    def _close_other(self) -> None:
-        """Close what the number leads to by now, as the original would: ``dup2`` put it there. Raises: EBADF."""
-        assert self._number is not None
-        other = self._fds.get(self._number)
-        if other is None:
-            real.fd_close(self._number)
-        else:
-            self._fds.close(self._number, other)
+            _close_other(fds, number)
 
     def _dealloc_warn(self, source: object) -> None:
         """Called by the objects above when they are collected unclosed. Source: Modules/_io/bufferedio.c."""
@@ -338,8 +317,7 @@ class VfsFileIO(io.FileIO):
             raise ValueError("I/O operation on closed file")
 
     def _live(self) -> Description:
-        if self._closed:
-            raise ValueError("I/O operation on closed file")
+        self._check_open()
         if self._is_lost():
             raise os_error(errno.EBADF)
         return self._entry
@@ -369,6 +347,31 @@ def _unsupported(error: OSError, what: str, path: str) -> OSError:
     for note in getattr(error, "__notes__", ()):
         found.add_note(note)  # type: ignore[attr-defined,unused-ignore]
     return found
+
+
+def _close_late(raw: VfsFileIO) -> None:
+    """Write what a collected file had buffered, and close it."""
+    entry = raw._entry
+    try:
+        for at, data in raw._late or ():
+            entry.seek(at, os.SEEK_SET)
+            done = 0
+            while done < len(data):
+                done += entry.write(data[done:])
+    except OSError:
+        raw._broken = True
+    with contextlib.suppress(OSError):  # logged
+        raw._let_go()
+
+
+def _close_other(fds: FdTable, number: int | None) -> None:
+    """Close what ``number`` leads to by now, as the original would: ``dup2`` put it there. Raises: EBADF."""
+    assert number is not None
+    other = fds.get(number)
+    if other is None:
+        real.fd_close(number)
+    else:
+        fds.close(number, other)
 
 
 def _bytes_view(data: ReadableBuffer) -> memoryview:
