@@ -309,3 +309,54 @@ def test_what_another_mount_covers_is_left_alone() -> None:
         assert ("rmdir", "top/b/inner") in {error[:2] for error in errors}
         assert made.keys == ["top/b/inner/covered"]
         assert inner.objects() == {}
+
+
+SMALL_PAGES: dict[str, dict[str, Any]] = {
+    "hidden file that comes into sight": {
+        "keys": ["0/c", "a b/a-", "a b/b", "a-", "a-/a.b/a-", "a-/b", "a.b/0", "a/a", "a/a b/a-", "c/b"],
+        "traits": StoreTraits(bulk_delete=False),
+    },
+    "the same with bulk deletes": {
+        "keys": ["0/c", "a b/a-", "a b/b", "a-", "a-/a.b/a-", "a-/b", "a.b/0", "a/a", "a/a b/a-", "c/b"],
+    },
+    "a failed request that was about many pages": {
+        "keys": [
+            "0/0/a",
+            "0/a",
+            "a b/a/b",
+            "a-/0",
+            "a-/a-/0",
+            "a.b/",
+            "a.b/b//x",
+            "a.b/b/c",
+            "b/a-",
+            "b/b/c",
+            "c/0/a-",
+        ],
+        "refused": ["top/c/0/a-"],
+    },
+    "the same without markers": {
+        "keys": ["0/0/a", "0/a", "a b/a/b", "a-/0", "a-/a-/0", "a.b/b/c", "b/a-", "b/b/c", "c/0/a-", "d/a/b"],
+        "refused": ["top/c/0/a-"],
+    },
+}
+
+
+@pytest.mark.parametrize("name", SMALL_PAGES)
+def test_the_outcome_is_the_same_across_pages(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, constant, size in (
+        (flat, "PAGE", 5),
+        (removing, "PAGE", 5),
+        (removing, "TOGETHER", 4),
+        (removing, "AT_ONCE", 3),
+    ):
+        monkeypatch.setattr(module, constant, size)
+
+    def outcome() -> tuple[object, ...]:
+        settings = dict(SMALL_PAGES[name])
+        with world([f"top/{key}" for key in settings.pop("keys")], **settings) as made:
+            return remove(made), made.keys
+
+    found = outcome()
+    monkeypatch.setattr(Removal, "_ahead", lambda self, path: [])
+    assert found == outcome()

@@ -25,6 +25,9 @@ from vfsmount.vfs.local import LocalState
 from vfsmount.vfs.namespace import key_of, parent_of, prefix_of, visible
 from vfsmount.vfs.options import FsOptions
 
+PAGES: Final = 4
+"""Requests that are made to find out what one of them left."""
+
 TOGETHER: Final = 1000
 """Keys in one request, where the store deletes many in one. Source: S3 DeleteObjects."""
 
@@ -74,6 +77,8 @@ class Removal:
         self._now: Final = clock.monotonic
         self._time_ns: Final = clock.time_ns
         self._top: str | None = None
+        self._entered: set[str] = set()
+        """Directories that the walk came to: a file of such a name was hidden by one, and stays."""
         self._done: dict[str, int] = {}
         """Paths deleted ahead, with the cache's epoch before that."""
         self._tried: dict[str, int] = {}
@@ -91,6 +96,7 @@ class Removal:
         """The walk lists the directory ``path``; the first one is what is to be removed."""
         if self._top is None:
             self._top = path
+        self._entered.add(path)
 
     def has_deleted(self, path: str) -> bool:
         """True, once, where the file at ``path`` was deleted ahead, and nothing was put there here since."""
@@ -196,6 +202,9 @@ class Removal:
             elif not visible(name):
                 self._given_up = True
                 return []
+            elif key[cut:] in self._entered or self._local.directory(key[cut:]) is not None:
+                self._given_up = True  # what was below it is gone already
+                return []
             elif passed and not changed_since(key[cut:], epoch) and key[cut:] not in self._done:
                 found.append(key)
         if not directories.isdisjoint(key for (key, *_), _, _ in held):
@@ -210,17 +219,29 @@ class Removal:
         try:
             self._store.delete_many(keys)
         except StoreError:  # it does not tell what it is about, and what was deleted all the same
-            left = self._ask("")
-            if left is None:
-                known = 0
-            elif left.complete:
-                known = len(keys)
-            else:
-                known = bisect_left(keys, left.keys[-1]) if left.keys and self._store.traits.ordered_list else 0
-            there, cut = set(left.keys if left is not None else ()), len(self._options.key_prefix)
-            self._tried.update((key[cut:], epoch) for key in keys[known:])
-            return [key for key in keys[:known] if key not in there]
+            left, cut = self._left_of(keys), len(self._options.key_prefix)
+            if left is not None:
+                return [key for key in keys if key not in left]
+            now = self._time_ns()
+            for key in keys:
+                self._tried[key[cut:]] = epoch
+                self._local.keep_ancestors(key[cut:], now)  # as of what is deleted: they may be empty
+            return []
         return keys
+
+    def _left_of(self, keys: list[str]) -> set[str] | None:
+        """Which of ``keys`` are still there; None where that cannot be found out with a few requests."""
+        ordered = self._store.traits.ordered_list
+        low, found = keys[0][:-1] if ordered else "", set[str]()
+        for _ in range(PAGES):
+            left = self._ask(low)
+            if left is None or (not ordered and not left.complete):
+                return None
+            found.update(left.keys)
+            if left.complete or left.keys[-1] >= keys[-1]:
+                return found.intersection(keys)
+            low = left.keys[-1]
+        return None
 
     def _at_once(self, keys: list[str]) -> list[str]:
         def deleting(key: str) -> Callable[[], None]:
