@@ -278,3 +278,16 @@ def test_what_a_search_finds_is_remembered_by_its_module(module: ModuleType) -> 
     rebind([(abs, max)], ledger)
     ledger.undo()
     assert module.__name__ in aliases._likely
+
+
+@pytest.mark.skipif(not gc.get_freeze_count(), reason="this Python freezes nothing when it starts")
+def test_modules_that_python_froze_when_it_started_are_searched() -> None:
+    _run("""
+        import codecs, os
+        session()
+        from vfsmount import real
+        codecs.Codec.probe = os.stat
+        with activate_stores({"/vfs-counted": (CloudBucketMount("b"), MemoryStore())}):
+            assert codecs.Codec.probe is os.stat is not real.stat
+        assert codecs.Codec.probe is real.stat
+    """)

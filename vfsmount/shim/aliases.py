@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import CellType, FunctionType, ModuleType, SimpleNamespace
 from typing import Any, Final
 
-from vfsmount.shim.holders import Account, contents, is_own
+from vfsmount.shim.holders import STARTED, Account, contents, is_own
 from vfsmount.shim.patcher import MISSING, Change, Ledger, namespace_of
 
 _likely: Final = set(
@@ -57,7 +57,8 @@ def _rebind(pairs: list[tuple[object, object]], ledger: Ledger, beside: Iterable
         return 0
     search = _Search(pairs, ledger)
     known = len(ledger)
-    search.modules([(name, sys.modules[name]) for name in _likely & sys.modules.keys()])
+    likely = _likely | STARTED if gc.get_freeze_count() else _likely
+    search.modules([(name, sys.modules[name]) for name in likely & sys.modules.keys()])
     account.put_all(ledger.changes(known))
     if not account.undecided():
         return search.found
