@@ -62,14 +62,17 @@ def _rebind(pairs: list[tuple[object, object]], ledger: Ledger, beside: Iterable
     account.put_all(ledger.changes(known))
     if not account.undecided():
         return search.found
+    if account.is_closed():
+        return search.found
+    found = _Search(pairs, ledger)
     known = len(ledger)
-    search.globals()
+    found.globals()
     account.put_all(ledger.changes(known))
     if not account.is_closed():
-        search.everywhere()
+        found.everywhere()
     _likely.update(_module_of(change.where) for change in ledger.changes(known))
-    _likely.update(search.homes())
-    return search.found
+    _likely.update(found.homes())
+    return search.found + found.found
 
 
 class _Search:
