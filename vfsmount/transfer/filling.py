@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, deque
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
@@ -17,19 +18,24 @@ def fill(source: Source, start: int, end: int, out: memoryview, held: list[Chunk
     """
     arrived: SimpleQueue[tuple[int, Future[Data]]] = SimpleQueue()
     pending: dict[int, Chunk] = {}
-    """By where they start, in the order in which they were asked for."""
+    """By number, in the order in which they were asked for. Two may begin at the same place: the cache has pieces of
+    any size."""
     own: set[Chunk] = set()
     hopes: Counter[int] = Counter()
     """How many requests for a chunk may still succeed."""
+    numbers = itertools.count()
 
-    def expect(chunk: Chunk, future: Future[Data]) -> None:
-        at = chunk.start  # not the chunk: a future whose callback knows it would be freed by the next collection only
-        pending[at] = chunk
-        hopes[at] += 1
-        future.add_done_callback(lambda done: arrived.put((at, done)))
+    def expect(number: int, future: Future[Data]) -> None:
+        hopes[number] += 1  # not the chunk: a future whose callback knows it would be freed by the next collection only
+        future.add_done_callback(lambda done: arrived.put((number, done)))
+
+    def add(chunk: Chunk) -> None:
+        number = next(numbers)
+        pending[number] = chunk
+        expect(number, chunk.future)
 
     for chunk in held:
-        expect(chunk, chunk.future)
+        add(chunk)
     rest = deque(split(held[-1].end if held else start, end))
     try:
         while pending or rest:
@@ -46,24 +52,25 @@ def fill(source: Source, start: int, end: int, out: memoryview, held: list[Chunk
                     if more.end > started.end:
                         rest.appendleft(more._replace(start=started.end))
                 own.add(started)
-                expect(started, started.future)
-            oldest = next(iter(pending.values()))
+                add(started)
+            first, oldest = next(iter(pending.items()))
             try:
-                at, future = arrived.get(timeout=None if oldest.raced else source.patience(oldest))
+                number, future = arrived.get(timeout=None if oldest.raced else source.patience(oldest))
             except Empty:
                 twin = source.race(oldest)
                 if twin is not None:
-                    expect(oldest, twin)
+                    expect(first, twin)
                 continue
-            if at not in pending:
+            if number not in pending:
                 continue  # its twin was faster
-            if hopes[at] > 1 and (future.cancelled() or future.exception() is not None):
-                hopes[at] -= 1
+            if hopes[number] > 1 and (future.cancelled() or future.exception() is not None):
+                hopes[number] -= 1
                 continue
+            at = pending[number].start
             skip = max(start - at, 0)
             piece = memoryview(future.result())[skip : end - at]
             out[at + skip - start : at + skip - start + len(piece)] = piece
-            chunk = pending.pop(at)
+            chunk = pending.pop(number)
             if chunk in own:
                 own.discard(chunk)
                 chunk.drop()

@@ -159,6 +159,9 @@ class Reader:
         with Filled(end - start) as filled:
             try:
                 fill(self._source, start, end, filled.out, held)
+            except BaseException:
+                self._forget(held)
+                raise
             finally:
                 self._leave(held)
         return filled.value()
@@ -211,13 +214,15 @@ class Reader:
         try:
             return self._source.wait(chunk)
         except BaseException:
-            with self._lock:  # the next read asks again rather than meeting the same failure
-                for cursor in self._cursors:
-                    if chunk in cursor.chunks:
-                        self._cursors.remove(cursor)
-                        cursor.drop()
-                        break
+            self._forget([chunk])
             raise
+
+    def _forget(self, chunks: list[Chunk]) -> None:
+        """After a failure: the next read asks again rather than meeting the same one."""
+        with self._lock:
+            for cursor in [cursor for cursor in self._cursors if any(chunk in cursor.chunks for chunk in chunks)]:
+                self._cursors.remove(cursor)
+                cursor.drop()
 
     def _renew_after_fork(self) -> None:
         """In a forked child: the parent's requests never arrive, and what its threads hold locked stays so."""
