@@ -6,6 +6,9 @@ import gc
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
 
 import pytest
 
@@ -16,6 +19,8 @@ from vfsmount.testing import CountingStore, FaultyStore, MemoryStore
 from vfsmount.transfer.budget import Budget
 from vfsmount.transfer.pool import Submit, ThreadPool, run_inline
 from vfsmount.transfer.uploader import WIDTH, Condition, Uploader, part_size_at
+
+T = TypeVar("T")
 
 PART = 100
 SMALL = StoreTraits(min_part_size=PART)
@@ -378,3 +383,39 @@ def test_a_failed_upload_whose_memory_the_client_keeps_is_collected_in_silence(
     kept.clear()
     gc.collect()
     assert said == []
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_part_that_an_interruption_lost_is_missed_at_the_commit(
+    memory: MemoryStore, budget: Budget, number: int, when: str
+) -> None:
+    calls = 0
+
+    def submit(function: Callable[[], T]) -> Future[T]:
+        nonlocal calls
+        calls += 1
+        if calls != number:
+            return run_inline(function)
+        if when == "after":
+            run_inline(function)
+        raise KeyboardInterrupt
+
+    upload = uploader(memory, budget, submit)
+    with pytest.raises(KeyboardInterrupt):
+        upload.write(b"i" * 4 * PART)
+    with pytest.raises(StoreError):
+        upload.commit()
+    nothing_left(memory, budget)
+
+
+def test_collecting_an_upload_does_not_wait_for_the_budget(memory: MemoryStore, budget: Budget) -> None:
+    """The collector may run in a thread that just counts in the budget."""
+    upload = uploader(memory, budget)
+    upload.write(b"c" * 10)
+    with budget._lock:
+        collecting = threading.Thread(target=upload.__del__, daemon=True)
+        collecting.start()
+        collecting.join(5)
+        assert not collecting.is_alive()
+    assert budget.used == 0

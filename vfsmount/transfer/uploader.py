@@ -99,6 +99,8 @@ class Uploader:
         self._filled = 0
         """Bytes in the block."""
         self._number = 1
+        self._sent = 0
+        """Bytes in parts that are on their way or there."""
         self._upload: Multipart | None = None
         self._in_flight: dict[Future[None], int] = {}
         self._failure: StoreError | None = None
@@ -169,6 +171,7 @@ class Uploader:
         """Publish the object. Raises StoreError, and then has published nothing and dropped the parts."""
         self._check()
         try:
+            self._check_whole()
             if self._upload is None:
                 meta = self._put()
             else:
@@ -215,6 +218,11 @@ class Uploader:
         if self._in_flight:
             self._collect(all_of_them=False)
 
+    def _check_whole(self) -> None:
+        """Ctrl-C may have come between any two steps of a write: nothing is published that lacks some of its bytes."""
+        if self._sent + self._filled != self.size:
+            raise StoreError("a write was interrupted, and a part is lost", operation="write", key=self.key)
+
     def _put(self) -> ObjectMeta:
         return self._store.put(
             self.key,
@@ -237,11 +245,17 @@ class Uploader:
                 raise
         while len(self._in_flight) >= WIDTH or not self._reserve(self._filled):
             self._collect(all_of_them=False, at_least_one=True)  # may be interrupted: the block stays until after it
-        charged = self._filled + (self._block.size if self._block is not None else 0)
-        data, number = self._take_block(), self._number
+        size, number = self._filled, self._number
+        charged = size + (self._block.size if self._block is not None else 0)
+        data = self._take_block()
         self._number = number + 1
-        future = self._submit(_part(self._upload, number, data))
+        try:
+            future = self._submit(_part(self._upload, number, data))
+        except BaseException:
+            self._budget.release(charged)
+            raise
         self._in_flight[future] = charged
+        self._sent += size
 
     def _reserve(self, size: int) -> bool:
         """``size`` bytes for the client, which copies what it sends on its way to the socket.
