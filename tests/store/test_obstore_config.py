@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -275,3 +276,18 @@ def test_ca_bundle_that_cannot_be_read(tmp_path: Path) -> None:
     store = ObstoreStore(scripted_options("https://127.0.0.1:1", ca_bundle=str(tmp_path / "none.pem")))
     with pytest.raises(Unavailable, match="ca_bundle"):
         store.head("k")
+
+
+def test_a_profile_whose_source_fails_is_told_as_bad_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    import botocore.exceptions
+    import botocore.session
+
+    class Source:
+        def get_frozen_credentials(self) -> NoReturn:
+            raise botocore.exceptions.CredentialRetrievalError(provider="custom-process", error_msg="it is gone")
+
+    monkeypatch.setattr(botocore.session.Session, "get_credentials", lambda _: Source())
+    ask = credentials._botocore(None)
+    assert ask is not None
+    with pytest.raises(Unauthenticated, match="it is gone"):
+        ask()

@@ -13,9 +13,9 @@ from dataclasses import replace
 import pytest
 
 from tests.servers import Server, s3_options
-from tests.store.scripted import Answer, Asked, error, serve
+from tests.store.scripted import Answer, Asked, error, listing, serve
 from tests.store.test_obstore_store import scripted_options
-from vfsmount.errors import NotFound, StoreError
+from vfsmount.errors import NotFound, StoreError, Unavailable
 from vfsmount.store import s3_direct
 from vfsmount.store.factory import open_store
 from vfsmount.store.options import Credentials, StoreOptions
@@ -428,3 +428,45 @@ def test_ctrl_c_in_a_request_leaves_its_connection_to_nobody(monkeypatch: pytest
             assert direct._idle == []
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_amazon_behind_a_proxy_or_in_china_is_left_to_the_other_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = replace(scripted_options("http://x"), endpoint_url=None, provider="aws", region="eu-west-1")
+    assert s3_direct.fits(options)
+    assert not s3_direct.fits(replace(options, region="cn-north-1"))  # another top domain
+    for name in ("https_proxy", "all_proxy"):
+        with monkeypatch.context() as proxied:
+            proxied.setenv(name, "http://127.0.0.1:9")
+            assert not s3_direct.fits(options)
+            proxied.setenv("no_proxy", ".amazonaws.com")
+            assert s3_direct.fits(options)
+
+
+@pytest.mark.parametrize("key", ["\udc80", "d\udcff/"])
+def test_what_is_no_text_is_left_to_the_other_client(key: str) -> None:
+    direct = DirectRequests(scripted_options("http://127.0.0.1:1"))
+    assert direct.list_page(key, token=None, start_after=None, limit=1) is None
+    assert direct.create(key, None) is None
+
+
+def test_credentials_that_nobody_gives_are_left_to_the_other_client() -> None:
+    def refused() -> Credentials:
+        raise Unavailable("no answer from STS", operation="assume role")
+
+    direct = DirectRequests(replace(scripted_options("http://127.0.0.1:1"), credentials=refused))
+    assert direct.list_page("", token=None, start_after=None, limit=1) is None
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_credentials_that_the_service_refuses_are_asked_for_again(status: int) -> None:
+    given = iter(["OLD", "NEW"])
+
+    def answer(asked: Asked) -> Answer:
+        return error(status, "ExpiredToken") if "OLD/" in str(asked.headers) else listing("a")
+
+    with serve(answer) as server:
+        source = replace(scripted_options(server.url), credentials=lambda: Credentials(next(given), "s"))
+        direct = DirectRequests(source)
+        pages = [direct.list_page("", token=None, start_after=None, limit=1) for _ in range(3)]
+        direct.close()
+    assert [page and [meta.key for meta in page.objects] for page in pages] == [None, ["a"], ["a"]]

@@ -110,8 +110,11 @@ def _botocore(profile: str | None) -> Source | None:
         return None
 
     def ask() -> Credentials:
-        with real.passthrough():
-            frozen = found.get_frozen_credentials()
+        try:
+            with real.passthrough():
+                frozen = found.get_frozen_credentials()
+        except (botocore.exceptions.BotoCoreError, RuntimeError) as error:  # the latter: renewed, and expired again
+            raise Unauthenticated(f"profile {profile or 'default'}: {error}", operation="sign") from error
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token, time.time() + BOTOCORE_TTL)
 
     return ask

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, unquote_plus, urlsplit
 
 from vfsmount import real
+from vfsmount.errors import StoreError
 from vfsmount.model import ListPage, ObjectMeta
 from vfsmount.store import region as regions
 from vfsmount.store.options import Credentials, StoreOptions
@@ -53,6 +54,9 @@ MAX_LIST: Final = 1000
 
 _SAFE: Final = "-_.~"
 
+_REFUSED: Final = frozenset({400, 401, 403})
+"""Statuses of an answer that may be about the credentials: S3 says 400 to an expired token."""
+
 
 class Answer(NamedTuple):
     """What a service said."""
@@ -72,17 +76,23 @@ def can_list(options: StoreOptions) -> bool:
     """True where a listing needs no more than a plain request, signed or not."""
     if options.kind != "s3" or (options.credentials is None and not options.anonymous):
         return False
-    url = regions.endpoint(options)
-    if url is None:
-        return options.provider == "aws" and "." not in options.bucket and options.region is not None
-    return not (urlsplit(url).hostname or "").endswith("amazonaws.com") and not _has_proxy(url)
+    url, region = regions.endpoint(options), options.region
+    if url is not None:
+        return not (urlsplit(url).hostname or "").endswith("amazonaws.com") and not _has_proxy(url)
+    if options.provider != "aws" or "." in options.bucket or region is None or region.startswith("cn-"):
+        return False  # China's endpoints are in another domain
+    return not _has_proxy(_amazon(options.bucket, region))
+
+
+def _amazon(bucket: str, region: str) -> str:
+    return f"https://{bucket}.s3.{region}.amazonaws.com"
 
 
 def _has_proxy(url: str) -> bool:
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)
-    return parts.scheme in getproxies() and not proxy_bypass(parts.hostname or "")
+    return not {parts.scheme, "all"}.isdisjoint(getproxies()) and not proxy_bypass(parts.hostname or "")
 
 
 def open_direct(options: StoreOptions) -> DirectRequests | None:
@@ -99,7 +109,7 @@ class DirectRequests:
         url = regions.endpoint(options)
         style = ""
         if url is None:
-            url = f"https://{options.bucket}.s3.{self._region}.amazonaws.com"
+            url = _amazon(options.bucket, self._region)
         else:
             style = f"/{quote(options.bucket, safe=_SAFE)}"
         parts = urlsplit(url)
@@ -198,13 +208,15 @@ class DirectRequests:
     ) -> Answer | None:
         import http.client
 
-        target = f"{self._root}/{quote(key, safe='/' + _SAFE, errors='surrogatepass')}" if key else self._root or "/"
-        path_query = canonical_query(query)
         sent = {"host": self._host, **(headers or {})}
+        credentials = None
         try:
+            target = f"{self._root}/{quote(key, safe='/' + _SAFE)}" if key else self._root or "/"
+            path_query = canonical_query(query)
             if not self._options.anonymous:
+                credentials = self._current_credentials()
                 sent = sign(
-                    self._current_credentials(),
+                    credentials,
                     self._region,
                     method,
                     target,
@@ -214,7 +226,7 @@ class DirectRequests:
                     time.time(),
                 )
             connection = self._connection()
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError):
+        except (StoreError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError):
             return None  # whoever tries again will tell
         usable = False
         try:
@@ -229,6 +241,8 @@ class DirectRequests:
             response = connection.getresponse()
             said = response.read(MAX_ANSWER)
             usable = response.isclosed() and not response.will_close
+            if response.status in _REFUSED and self._credentials is credentials:
+                self._credentials = None  # others may have been given since
             return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, said)
         except (OSError, http.client.HTTPException, ValueError):
             return None
