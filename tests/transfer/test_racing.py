@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 
@@ -12,11 +13,12 @@ from vfsmount.counters import ReadUse
 from vfsmount.errors import Unavailable
 from vfsmount.testing import CountingStore, FaultyStore, MemoryStore
 from vfsmount.transfer.budget import Budget
-from vfsmount.transfer.chunk import ON_ITS_WAY, Means
+from vfsmount.transfer.chunk import ON_ITS_WAY, Data, Means
 from vfsmount.transfer.chunkcache import ChunkCache
 from vfsmount.transfer.pool import ThreadPool
 from vfsmount.transfer.racing import LEAST_PATIENCE, ONE_IN, PATIENCE, SAMPLES, UNKNOWN_PATIENCE, Racing
 from vfsmount.transfer.reader import Reader
+from vfsmount.transfer.window import Range
 
 CONTENT = bytes(range(256)) * 4096
 IMPATIENT = 0.0
@@ -138,3 +140,24 @@ def test_a_slow_bucket_is_not_asked_for_everything_twice() -> None:
         racing.took(1, 1.0)
     assert [racing.may_race() for _ in range(5)] == [True, True, True, False, False]
     assert racing.twins == 4
+
+
+def test_whoever_waits_for_a_stalled_request_takes_the_answer_of_its_twin(raced: Raced) -> None:
+    hold = raced.faulty.hold("get_range", times=1)
+    chunk = raced.reader._source.start(Range(0, 100), must=True)
+    assert chunk is not None
+    stalled = chunk.future
+    hold.wait_arrived()
+    found: list[bytes] = []
+    waiting = threading.Thread(target=lambda: found.append(bytes(raced.reader._source.wait(chunk))))
+    chunk.raced = True  # by another thread, whose twin is not answered yet
+    waiting.start()
+    twin: Future[Data] = Future()
+    twin.set_result(CONTENT[:100])
+    chunk.future = twin
+    waiting.join(10)
+    assert found == [CONTENT[:100]]
+    assert not stalled.done()
+    hold.release()
+    chunk.drop()
+    raced.pool.close()

@@ -174,3 +174,13 @@ class TestAnswersOnTheirWay:
         thread.join(10)
         assert not world.exists("g")
         assert world.exists("f")
+
+
+def test_a_look_at_a_file_whose_writer_is_just_being_made_sees_what_was_there(world: World) -> None:
+    world.put("old", data=b"four")
+    for path in ("old", "new"):
+        assert world.fs._local.begin_write(path)
+    assert world.stat("old") == (False, 4)
+    assert not world.exists("new")
+    world.put("new/below")
+    assert world.stat("new") == (True, 0)

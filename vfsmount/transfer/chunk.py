@@ -111,8 +111,7 @@ class Source:
 
     def wait(self, chunk: Chunk) -> Data:
         """The bytes of ``chunk``; where its request stalls, of a second one. Raises StoreError."""
-        future = chunk.future
-        while not future.done():
+        while not (future := chunk.future).done():  # another thread may have raced it, and put the winner there
             try:
                 return future.result(self._means.racing.patience(chunk.size))
             except (TimeoutError, futures.TimeoutError):

@@ -262,4 +262,7 @@ class Lookup:
         if self.outcome(self._submit(lambda: self.has_keys_below(path)), display):
             return self._appearance.directory(path)
         writer = self._local.writer(path)
-        return writer.stat() if writer is not None else self.attr(path, display, fresh=True)
+        if writer is not None:
+            return writer.stat()
+        meta, is_directory, asked = self._ask(path, display)  # just ended, or just being made: what the bucket has
+        return self.settle(path, display, meta, asked, is_directory=is_directory)

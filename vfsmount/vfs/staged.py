@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from vfsmount import real
@@ -53,7 +53,8 @@ class StagedNode:
         self.display = display
         self._host: Final = host
         self._base = base
-        self._spool = SpoolFile()
+        with self._on_disk():
+            self._spool = SpoolFile()
         self._pid = real.getpid()
         self._loaded = base is None or base.size == 0
         self._dirty = base is None
@@ -89,19 +90,22 @@ class StagedNode:
     def read_into(self, offset: int, out: memoryview) -> int:
         with self._lock:
             self._load()
-            return self._spool.read_into(offset, out)
+            with self._on_disk():
+                return self._spool.read_into(offset, out)
 
     def read(self, offset: int, size: int) -> bytes:
         with self._lock:
             self._load()
-            return self._spool.read(offset, size)
+            with self._on_disk():
+                return self._spool.read(offset, size)
 
     def write(self, offset: int, data: memoryview) -> int:
         if not data:
             return 0
         with self._lock:
             self._load()
-            self._spool.write(offset, data)
+            with self._on_disk():
+                self._spool.write(offset, data)
             self._touch()
             self._stamp_again()
             return len(data)
@@ -121,7 +125,8 @@ class StagedNode:
                 self._loaded = True  # nothing of the object is needed any more
             else:
                 self._load()
-            self._spool.truncate(length)
+            with self._on_disk():
+                self._spool.truncate(length)
             self._touch()
             self._stamp_again()
 
@@ -227,6 +232,17 @@ class StagedNode:
     def error(self, number: int, hint: str | None = None, cause: BaseException | None = None) -> OSError:
         return os_error(number, self.display, hint=hint, cause=cause)
 
+    @contextlib.contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        """Around work on the spool, whose errors name no file, or one that the caller does not know."""
+        try:
+            yield
+        except OSError as error:
+            raise self._disk_error(error) from error
+
+    def _disk_error(self, error: OSError) -> OSError:
+        return self.error(error.errno or errno.EIO, f"the local disk, where open files are kept: {error}", error)
+
     def _stamp_again(self) -> None:
         if self._stamp is not None:
             self.stamp()
@@ -247,6 +263,8 @@ class StagedNode:
             raise self.error(errno.ESTALE, f"{hint} [{error}]", error) from error
         except StoreError as error:
             raise from_store(error, self.display) from error
+        except OSError as error:
+            raise self._disk_error(error) from error
         self._loaded = True
 
     def _publish(self) -> ObjectMeta:
@@ -257,7 +275,7 @@ class StagedNode:
         upload = self._host.upload(self.path, condition)
         try:
             offset = 0
-            while block := self._spool.read(offset, CHUNK):
+            while block := self.read(offset, CHUNK):
                 upload.write(block)
                 offset += len(block)
             return upload.commit()
