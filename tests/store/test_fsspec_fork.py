@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import Server, s3_options
+from vfsmount.errors import Unavailable
 from vfsmount.store.fsspec_store import open_fsspec
 from vfsmount.store.memory import MemoryStore
 from vfsmount.store.options import StoreOptions
@@ -112,3 +113,19 @@ def test_memory_while_the_lock_is_held() -> None:
     with store._lock:
         assert in_child(lambda: store.put("child", b"x"), seconds=5) == 0
     assert list(store.objects()) == ["file"]
+
+
+@pytest.mark.slow
+def test_an_import_that_another_thread_was_making_at_the_fork_holds_nobody_up() -> None:
+    from vfsmount.store import gcsfs_client
+
+    with gcsfs_client._import_locks.setdefault(os.getpid(), threading.Lock()):
+        client = gcsfs_client.GcsClient(
+            StoreOptions("gs", "b", endpoint_url="http://127.0.0.1:1", anonymous=True, max_attempts=1)
+        )
+
+        def use() -> None:
+            with pytest.raises(Unavailable):
+                client.run("head", "k", lambda: client.request("GET", "/", operation="head"))
+
+        assert in_child(use, 60) == 0

@@ -6,6 +6,8 @@ that a path cannot be (empty, ``.`` and ``..`` segments) are refused; a director
 
 from __future__ import annotations
 
+import contextlib
+import io
 import threading
 import uuid
 from collections.abc import Callable, Sequence
@@ -256,12 +258,18 @@ class AnyFsStore:
         return self._info(key, path)
 
     def _pour(self, path: str, file: SpooledFile) -> None:
-        with self._connected().open(path, "wb") as sink:
+        sink = self._connected().open(path, "wb")
+        try:
             offset = 0
             while offset < file.size:
                 chunk = file.pread(SEND_CHUNK, offset)
                 sink.write(chunk)
                 offset += len(chunk)
+        except BaseException:
+            _discard(sink)
+            raise
+        finally:
+            sink.close()
 
     def _path(self, operation: str, key: str) -> str:
         check_key(key, operation=operation, bucket=self._bucket)
@@ -308,6 +316,15 @@ class AnyFsStore:
 
     def _error(self, cls: type[StoreError], detail: str, operation: str, key: str) -> StoreError:
         return cls(detail, operation=operation, bucket=self._bucket, key=key)
+
+
+def _discard(sink: Any) -> None:
+    """Keep ``sink`` from publishing, when it is closed or collected, a part of what it was to have."""
+    if isinstance(sink, io.IOBase) and hasattr(sink, "discard"):  # fsspec's AbstractBufferedFile, and what is like it
+        with contextlib.suppress(Exception):
+            sink.discard()
+        with contextlib.suppress(AttributeError):
+            sink.closed = True  # type: ignore[misc]
 
 
 def _leaf(path: str) -> str:

@@ -32,7 +32,8 @@ REPEATED: Final = frozenset({408, 429, 500, 502, 503, 504})
 SWITCH: Final = "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"
 """gcsfs reads it when imported; on, every first use of a bucket probes its type over gRPC, for 60 s at worst."""
 
-_import_lock: Final = threading.Lock()
+_import_locks: Final[dict[int, threading.Lock]] = {}
+"""By process: a fork may come while another thread imports, which takes a second."""
 
 
 class Answer(NamedTuple):
@@ -153,7 +154,7 @@ class GcsClient:
 
     async def _connect(self, thread: LoopThread) -> Any:
         options = self._options
-        with _import_lock, _switched_off():
+        with _import_locks.setdefault(real.getpid(), threading.Lock()), _switched_off():
             import gcsfs.core
         token: object = None  # Google's ambient chain
         if options.anonymous:

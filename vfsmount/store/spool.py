@@ -61,9 +61,12 @@ class SpooledMultipart:
         self._pid = real.getpid()
         self._extents: dict[int, tuple[int, int]] = {}
         self._end = 0
-        with real.passthrough():
-            self._descriptor, path = tempfile.mkstemp(prefix="vfsmount-")
-        real.unlink(path)  # nothing is left of it whatever becomes of us
+        try:
+            with real.passthrough():
+                self._descriptor, path = tempfile.mkstemp(prefix="vfsmount-")
+            real.unlink(path)  # nothing is left of it whatever becomes of us
+        except OSError as error:
+            raise self._error(StoreError, f"cannot spool: {error}", "create_multipart") from error
 
     def put_part(self, number: int, data: bytes | bytearray | memoryview) -> None:
         if not 1 <= number <= self._traits.max_parts:

@@ -172,15 +172,15 @@ class Source:
         seconds = self._means.clock.monotonic() - before
         self._means.racing.took(part.end - part.start, seconds)
         self._pace.took(part.end - part.start, seconds)
+        if meta.etag and result.meta.etag and same_version(result.meta.etag) != same_version(meta.etag):
+            # Not every service heeds If-Match.
+            raise PreconditionFailed("another version was sent", operation="get_range", key=meta.key)
         if len(result.data) != part.end - part.start or result.meta.size != meta.size:
             raise Corrupt(
                 f"got {len(result.data)} bytes of {result.meta.size} for [{part.start}, {part.end}) of {meta.size}",
                 operation="get_range",
                 key=meta.key,
             )
-        if meta.etag and result.meta.etag and same_version(result.meta.etag) != same_version(meta.etag):
-            # Not every service heeds If-Match.
-            raise PreconditionFailed("another version was sent", operation="get_range", key=meta.key)
         return result.data
 
 
