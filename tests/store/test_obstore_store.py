@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
 
 from tests.servers import Server, s3_options
-from tests.store.scripted import OBJECT, Answer, Asked, serve
+from tests.store.scripted import OBJECT, Answer, Asked, error, serve
 from vfsmount.errors import AlreadyExists, Corrupt, InvalidKey, NotFound, NotSupported, PreconditionFailed, Unavailable
 from vfsmount.store.obstore_store import ObstoreStore
 from vfsmount.store.options import Credentials, StoreOptions
@@ -253,3 +255,34 @@ def test_close_twice_then_use(store: ObstoreStore) -> None:
     store.close()
     store.close()
     assert store.head("k").size == 1
+
+
+@pytest.mark.parametrize("condition", [{"if_none_match": True}, {"if_match": '"before"'}])
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_conditional_put_whose_answer_was_lost_is_found_done(condition: dict[str, Any], ours: bool) -> None:
+    tag = f'"{hashlib.md5(b"new").hexdigest()}"'
+    puts = 0
+
+    def answer(asked: Asked) -> Answer:
+        nonlocal puts
+        if asked.method != "PUT":
+            return Answer(200, OBJECT | {"ETag": tag if ours else '"theirs"', "Content-Length": "3"})
+        puts += 1
+        return error(500, "InternalError") if puts == 1 else error(412, "PreconditionFailed")
+
+    with serve(answer) as server:
+        store = ObstoreStore(scripted_options(server.url))
+        if ours:
+            assert store.put("k", b"new", **condition).etag == tag
+        else:
+            with pytest.raises((AlreadyExists, PreconditionFailed)):
+                store.put("k", b"new", **condition)
+    assert puts == 2
+
+
+def test_a_condition_that_fails_at_once_is_no_lost_answer() -> None:
+    with serve(lambda _: error(412, "PreconditionFailed")) as server:
+        store = ObstoreStore(scripted_options(server.url))
+        with pytest.raises(AlreadyExists):
+            store.put("k", b"new", if_none_match=True)
+        assert [asked.method for asked in server.asked] == ["PUT"]

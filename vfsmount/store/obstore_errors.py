@@ -62,6 +62,7 @@ _REQUEST: Final = re.compile(r"<RequestId>([^<]+)</RequestId>", re.IGNORECASE)
 _MESSAGE: Final = re.compile(r"<Message>([^<]+)</Message>")
 _SHORT: Final = re.compile(r"Requested \d+\.\.\d+, got \d+\.\.\d+")
 _STATUS: Final = re.compile(r"non-2xx status code: (\d{3})")
+_REPEATED: Final = re.compile(r", after [1-9]\d* retries")
 _REGION: Final = re.compile(r"<Region>([a-z0-9-]+)</Region>")
 _DEBUG: Final = "\n\nDebug source:"
 _TRANSPORT: Final = ("HTTP error", "error sending request", "timed out", "connection", "error decoding response body")
@@ -71,6 +72,11 @@ def region_in(error: StoreError) -> str | None:
     """The bucket's region where the service's own answer named it."""
     found = re.search(r"\[region ([a-z0-9-]+)\]", error.detail)
     return found.group(1) if found else None
+
+
+def was_repeated(error: BaseException) -> bool:
+    """True where obstore made the request more than once before it raised ``error``."""
+    return _REPEATED.search(str(error).partition("<?xml")[0]) is not None
 
 
 def _classify(

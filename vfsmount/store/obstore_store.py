@@ -5,6 +5,7 @@ obstore's calls block and release the GIL. Every process has its own clients; se
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from vfsmount.store.obstore_errors import (
     WRONG_REGION,
     region_in,
     translate,
+    was_repeated,
 )
 from vfsmount.store.obstore_keys import check_key
 from vfsmount.store.obstore_listing import PAGE, Lister, mtime_ns
@@ -205,7 +207,17 @@ class ObstoreStore:
             mode: Any = "create" if if_none_match else "overwrite"
             if if_match is not None:
                 mode = self._version(client, key, if_match)
-            answer = client.api.put(client.writer, key, body, mode=mode, attributes=about or None, use_multipart=False)
+            try:
+                answer = client.api.put(
+                    client.writer, key, body, mode=mode, attributes=about or None, use_multipart=False
+                )
+            except client.failures as error:
+                # Where the answer to the first attempt was lost, the second one meets what the first has made.
+                if mode == "overwrite" or not was_repeated(error):
+                    raise
+                answer = client.api.head(client.reader, key)
+                if answer["e_tag"] != f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"':
+                    raise
             return ObjectMeta(key, len(body), time.time_ns(), answer["e_tag"], self._options.storage_class)
 
         return self._run("put", key, put)
