@@ -6,8 +6,10 @@ Each test is a program of its own, because a filter stays until its process ends
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import Final
@@ -279,6 +281,54 @@ def test_the_supervisor_ends(bucket: Path) -> None:
     poll.register(watch, select.POLLIN)
     assert poll.poll(60_000)
     os.close(watch)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root to become nobody")
+def test_it_needs_no_privilege() -> None:
+    """And a child that nobody may look into sees no mounts, and works: as all do where Yama restricts that."""
+    if supervision() is None:
+        pytest.skip("no seccomp user notification here")
+    code = """
+        point = f"{bucket}-mount"
+        with vfsmount.activate({point: f"file://{bucket}"}, native=True):
+            c_write(f"{point}/a.txt", b"alpha")
+            assert open(f"{point}/a.txt").read() == "alpha" and os.geteuid() == 65534
+            pid = os.fork()
+            if pid == 0:
+                libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+                assert c_read("/etc/passwd")
+                try:
+                    c_read(f"{point}/a.txt")
+                except OSError as error:
+                    print(errno.errorcode[error.errno], flush=True)
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+    """
+    interpreter = f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"  # ours may lie in root's home
+    if not os.path.exists(interpreter):
+        interpreter = sys.executable
+    where = tempfile.mkdtemp(dir="/tmp")
+    try:
+        os.mkdir(f"{where}/bucket")
+        for each in (where, f"{where}/bucket"):
+            os.chown(each, 65534, 65534)
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{os.pathsep.join(sys.path[1:])}", "TMPDIR": where}
+        nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--no-new-privs"]
+        start = ["setpriv", *nobody, interpreter, "-W", QUIET, "-c"]
+        probe = [*start, "import vfsmount.session, fsspec"]
+        if subprocess.run(probe, env=environment, cwd="/", capture_output=True).returncode:
+            pytest.skip("nobody cannot execute this interpreter, or not read these sources")
+        finished = subprocess.run(
+            [*start, PRELUDE + textwrap.dedent(code), f"{where}/bucket"],
+            env=environment,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        assert (finished.stdout, finished.returncode) == ("ENOTDIR\n", 0), finished.stderr
+    finally:
+        shutil.rmtree(where)
 
 
 def test_what_only_this_process_has(bucket: Path) -> None:

@@ -202,3 +202,27 @@ def test_large_files(supervised: Served) -> None:
     text, size = fetched("sha256sum < /my-mount/large")
     assert text.split()[0] == hashlib.sha256(content).hexdigest().encode()
     assert size >= 12 << 20
+
+
+@claim("CHILD-8")
+@pytest.mark.slow
+def test_native_code(tmp_path: Path) -> None:
+    """In a program of its own, because a filter stays."""
+    if supervision() is None:
+        pytest.skip("no seccomp user notification here")
+    code = """
+import ctypes, os, sys, vfsmount
+libc = ctypes.CDLL(None)
+with vfsmount.activate({"/my-mount": f"file://{sys.argv[1]}"}, native=True):
+    os.mkdir("/my-mount/d")
+    number = libc.creat(b"/my-mount/d/c", 0o600)
+    assert number >= 0 and libc.write(number, b"from C", 6) == 6 and not os.path.exists("/my-mount/d/c")
+    assert libc.close(number) == 0 and open("/my-mount/d/c").read() == "from C"
+    with open("/my-mount/d/p", "w") as file:
+        assert libc.access(b"/my-mount/d/p", 0) == -1
+    assert libc.access(b"/my-mount/d/p", 0) == 0
+    os.unlink("/my-mount/d/p")
+    assert libc.access(b"/my-mount/d/p", 0) == -1
+"""
+    done = child(sys.executable, "-c", code, str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")

@@ -123,6 +123,7 @@ class Server:
             raise os_error(errno.EIO, None, hint="the supervisor has no listener")
         family = Family(self._table, architecture, range(*lazy))
         family.writers.watch = self._publish
+        family.lets_unreadable_pass = True  # Yama lets us into the process that asked for it, not into its children
         self._family = family
         family.start(self._listener, killable)
         self._over.set()

@@ -11,6 +11,7 @@ from vfsmount import real
 from vfsmount.children.supervisor.call import INSTALLED, PROCEED, Call
 from vfsmount.children.supervisor.dispatch import ANSWERS
 from vfsmount.children.supervisor.lazy import lazy
+from vfsmount.children.supervisor.memory import Unreadable
 from vfsmount.children.supervisor.notify import Cancelled, Listener, Notification
 from vfsmount.children.supervisor.paths import Outside, Resolver
 from vfsmount.children.supervisor.skeleton import Skeleton
@@ -56,6 +57,8 @@ class Family:
         self._closed = False
         self.killable = False
         self.is_started = False
+        self.lets_unreadable_pass = False
+        """A process whose memory cannot be read sees no mounts; else all its calls on paths fail."""
         self.placing: Final = threading.Lock()
         """Held from the look for a number of :attr:`lazy` that is free until a file has it."""
         self._pid = real.getpid()
@@ -250,6 +253,11 @@ class Family:
             except Outside as outside:
                 logger.debug("%s of %s from inside a mount", name, outside.path)
                 self.listener.refuse(note.ident, errno.ENOTSUP)
+            except Unreadable as error:
+                if self.lets_unreadable_pass:
+                    self.listener.proceed(note.ident)
+                else:
+                    self.listener.refuse(note.ident, error.errno or errno.EACCES)
             except OSError as error:
                 self.listener.refuse(note.ident, error.errno or errno.EIO)
             except Cancelled:

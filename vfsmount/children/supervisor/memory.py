@@ -69,7 +69,13 @@ def read_numbers(pid: int, address: int, count: int) -> tuple[int, ...]:
     return struct.unpack(f"{count}q", read(pid, address, 8 * count))
 
 
+class Unreadable(OSError):
+    """The kernel lets nobody look into the process, or not us: Yama, or a program that has made itself so."""
+
+
 def _fault(error: OSError | OverflowError) -> OSError:
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG):
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
+        return Unreadable(error.errno, os.strerror(error.errno))
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return error
     return os_error(errno.EFAULT)
