@@ -368,8 +368,8 @@ def test_a_program_that_is_started_by_one_joins(bucket: Path, tmp_path: Path) ->
             os.makedirs("/my-mount/by-worker")
             c_write("/my-mount/by-worker/x", b"from C")
             assert open("/my-mount/by-worker/x").read() == "from C"
-        with vfsmount.activate({"/other": f"file://{bucket}"}):
-            assert os.listdir("/other/dir") == ["b.txt"]
+            with vfsmount.activate({"/other": f"file://{bucket}"}):
+                assert os.listdir("/other/dir") == ["b.txt"]
         try:
             vfsmount.activate({"/other": f"file://{bucket}"}, native=True)
         except OSError as error:

@@ -183,10 +183,13 @@ class Planner:
         if described is not None and described.refused:
             refused = ", ".join(sorted(described.refused))
             raise os_error(errno.ENOTSUP, refused, hint="native=True: only the process that mounted it has this bucket")
-        self._native = peer(places())
+        native = peer(places())
+        if missing := native.mount(self._table, self.handover.file()):
+            hint = "the process above, which this one is supervised with, does not mount it; activate it there"
+            raise os_error(errno.ENOTSUP, ", ".join(missing), hint=hint)
+        self._native = native
         self.handover.withdraw()
-        self.show()
-        return self._native.joins
+        return native.joins
 
     def show(self) -> None:
         """The mounts are others now. Raises: OSError."""

@@ -88,19 +88,18 @@ class Peer:
         enter.share(number, bpf.nothing())
         os.putenv(SUPERVISOR, self.base)
 
-    def mount(self, table: MountTable, handover: str | None) -> None:
+    def mount(self, table: MountTable, handover: str | None) -> list[str]:
         """Serve what the file ``handover`` describes, or nothing: then every call is the kernel's own again.
 
+        Returns the mount points that native code does not see. A forked child, and who joins, changes nothing.
         Raises: OSError.
         """
         self._table = table
-        if self._pid != real.getpid():  # a forked child lets go; the supervisor's mounts are its parent's
-            table.before = self.sync if table.mounts else None
-            return
-        answer = self.ask("join") if self.joins else self.ask("mount", path=handover)
-        if missing := [point for point in table.points if self.joins and point not in answer["points"]]:
-            hint = "the process above, which this one is supervised with, does not mount it; activate it there"
-            raise os_error(errno.ENOTSUP, ", ".join(missing), hint=hint)
+        owns = self._pid == real.getpid() and not self.joins
+        if not owns and not table.mounts:
+            table.before = None
+            return []
+        answer = self.ask("mount", path=handover) if owns else self.ask("join")
         for mount in table.mounts:
             shared = mount.point in answer["points"]
             mount.fs.changes.share(functools.partial(self.tell, mount.point) if shared else None)
@@ -109,6 +108,7 @@ class Peer:
         for mount in table.mounts:  # made before
             if mount.point in answer["points"] and (made := mount.fs.changes.made()):
                 self.tell(mount.point, "", True, made)
+        return [point for point in table.points if point not in answer["points"]]
 
     def sync(self) -> None:
         """Have what the supervisor has changed until now; asks only where there is something, or may be."""
