@@ -424,7 +424,7 @@ def test_libraries(bucket: Path) -> None:
             h5f.create(b"/staged/x.h5").close()
             assert os.path.getsize("/staged/x.h5") > 0 and stored("x.h5")[:4] == b"\\x89HDF"
             for options, line in (({}, "CREATE TABLE t AS SELECT 1 AS a"), ({"read_only": True}, "SELECT a FROM t")):
-                with duckdb.connect("/staged/x.duckdb", **options) as database:
+                with vfsmount.passthrough(), duckdb.connect("/staged/x.duckdb", **options) as database:
                     found = database.execute(line).fetchall()
             assert found == [(1,)]
     """
