@@ -148,3 +148,28 @@ def test_safe_open(point: str) -> None:
         assert numpy.array_equal(file.get_slice("a")[1:4], SAMPLES[1:4])
     with pytest.raises(FileNotFoundError):
         safetensors.safe_open(f"{point}/none", framework="numpy")
+
+
+@pytest.mark.parametrize("mode", ["w", "x", "a"])
+def test_h5py_files_that_are_dropped_unclosed_are_uploaded(point: str, mode: str) -> None:
+    """h5py's File has no finalizer: HDF5 closes the file with the last reference. It used to be lost in silence."""
+    file = h5py.File(f"{point}/x.h5", mode)
+    file["a"] = numpy.arange(1000)
+    del file
+    with h5py.File(f"{point}/x.h5") as file:
+        assert file["a"][999] == 999
+
+
+def test_an_h5py_file_that_cannot_be_ended_replaces_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    place, store = str(tmp_path / "bucket"), MemoryStore()
+    store.put_object("x.h5", b"before")
+    with activate_stores({place: (CloudBucketMount("memory", allow_overwrite=True), store)}):
+        file = h5py.File(f"{place}/x.h5", "w")
+
+        def fail() -> None:
+            raise RuntimeError("on purpose")
+
+        file._vfsmount_file.settle = fail
+        del file
+    assert "could not be committed: on purpose" in caplog.text
+    assert store.objects() == {"x.h5": b"before"}

@@ -20,6 +20,7 @@ def _files(seam: Seam, module: ModuleType) -> None:
             try:
                 if isinstance(opened, Staged):
                     original(self, opened.local, "w", **more)
+                    opened.settle = self.id.close  # of no effect on one that is closed
                 else:
                     original(self, opened, mode.replace("a", "r+"), **more)
             except BaseException:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from vfsmount import real
 from vfsmount.shim.aliases import rebind
+from vfsmount.shim.collected import interrupts_own_code
 from vfsmount.shim.descriptors import FdTable
 from vfsmount.shim.patcher import MISSING, Ledger, disguise, lookup
 from vfsmount.shim.process import ChildPlanner, Command
@@ -110,6 +111,8 @@ class Staged:
     """
 
     def __init__(self, path: Any, mode: str) -> None:
+        self.settle: Callable[[], object] | None = None
+        """Makes the library write what it still holds; before the upload of a file that nobody closed."""
         self._target = Target(path, mode)
         with real.passthrough():
             self.local = tempfile.TemporaryFile(prefix="vfsmount-", dir=scratch_directory())
@@ -130,6 +133,25 @@ class Staged:
             raise
         self.local.close()
         self._target.close()
+
+    def __del__(self) -> None:
+        local, raw = getattr(self, "local", None), raw_of(getattr(getattr(self, "_target", None), "file", None))
+        if self.settle is None or raw is None or local is None or local.closed:
+            return
+        if interrupts_own_code(sys._getframe(1)):
+            raw.later(self._end)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        """The library has let go of the file without closing it, as it may."""
+        try:
+            assert self.settle is not None
+            self.settle()
+            self.close()
+        except Exception as error:  # noqa: BLE001 - of the library too; nobody is there to be told otherwise
+            _log.error("%s, collected while open, could not be committed: %s", self._target.file.name, error)
+            self.discard()
 
     def discard(self) -> None:
         """Upload nothing."""

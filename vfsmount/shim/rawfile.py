@@ -19,6 +19,7 @@ from vfsmount.model import PREFERRED_IO
 from vfsmount.shim.collected import interrupts_own_code
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -234,6 +235,10 @@ class VfsFileIO(io.FileIO):
     def is_held_back(self) -> bool:
         """True where :meth:`close` would drop what was written."""
         return self._abort
+
+    def later(self, task: Callable[[], None]) -> None:
+        """For a finalizer that interrupts own code."""
+        self._fds.later.put(task)
 
     def close(self) -> None:
         """Commits a writer if nothing else refers to the open file. Raises: OSError where the upload failed."""
