@@ -134,14 +134,15 @@ def test_regression_warnings_of_default_encodings_name_the_caller_s_line() -> No
         "activate_stores({'/another-mount': (CloudBucketMount('b'), MemoryStore())})",
     ]
 
-    def warned(code: list[str]) -> list[bytes]:
-        """What is said of the last two lines."""
-        words = [sys.executable, "-I", "-X", "warn_default_encoding", "-c", "\n".join(code)]
+    def warned(code: list[str], *, isolated: bool = True) -> list[bytes]:
+        """What is said of the last two lines. ``isolated``: by a program that gets no mounts of ours."""
+        words = [sys.executable, *(["-I"] if isolated else []), "-X", "warn_default_encoding", "-c", "\n".join(code)]
         return subprocess.run(words, stderr=subprocess.PIPE, check=True, timeout=60).stderr.splitlines()
 
     bare = warned(["", "", "", *lines])
     assert len(bare) == 2
     assert warned([*active, *lines]) == bare
+    assert warned(["", "", "", *lines], isolated=False) == bare
 
 
 def test_a_program_keeps_open_what_it_inherits_as_its_output(store: MemoryStore) -> None:

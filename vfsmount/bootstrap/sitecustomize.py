@@ -243,6 +243,8 @@ class _Trap:
                 cls.__init__(popen, *args, **more)
 
         trap = self
+        if getattr(sys.flags, "warn_default_encoding", 0):  # Popen warns of the first line outside of its own file
+            __init__.__code__ = __init__.__code__.replace(co_filename=start.__code__.co_filename)
         __init__.__wrapped__ = start
         self._put(cls, "__init__", __init__, start)
 
