@@ -87,6 +87,7 @@ PLACES = st.integers(0, len(CONTENT) // GRID)
 @pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @example([("keep", 0, 4)])
+@example([("all", 0, 3), ("glance", 1, 1), ("all", 1, 2)])
 @given(
     st.lists(
         st.tuples(st.sampled_from(["keep", "clear", "open", "glance", "read", "all"]), PLACES, PLACES), max_size=12

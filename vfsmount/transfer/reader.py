@@ -153,7 +153,7 @@ class Reader:
             finally:
                 self._leave(held)
             skip = start - held[0].start
-            if isinstance(data, bytes) and not skip and len(data) == end:
+            if isinstance(data, bytes) and not skip and len(data) == end - start:
                 return data
             return bytes(memoryview(data)[skip : end - held[0].start])
         with Filled(end - start) as filled:
