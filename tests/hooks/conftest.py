@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.hooks.late import LATE
 from tests.session.starting import untouched
 from vfsmount import CloudBucketMount
 from vfsmount.session import activate_stores
@@ -33,6 +35,19 @@ collect_ignore = [module for module, names in NEEDED.items() if set(names) & set
 def pytest_report_header() -> str | None:
     """What is left out for want of a library."""
     return f"tests/hooks: not installed, so left out: {', '.join(MISSING)}" if MISSING else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that load what every later activation has to search come last."""
+    items.sort(key=lambda item: item.path.parent == Path(__file__).parent and item.path.name in LATE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_before_activation(request: pytest.FixtureRequest) -> None:
+    """As for all other modules here, whose own imports do that."""
+    name = LATE.get(request.path.name)
+    if name is not None:
+        importlib.import_module(name)
 
 
 @pytest.fixture

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
+import importlib.metadata
 import os
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pandas
 import pytest
 
+from tests.hooks.late import Library
 from tests.session.starting import interpreter
 from vfsmount.testing import CountingStore
+
+duckdb: Any = Library("duckdb")
 
 LATE = """
     import sys
@@ -37,7 +40,7 @@ LATE = """
 """
 
 
-FIRST = duckdb.__version__.startswith("1.")
+FIRST = importlib.metadata.version("duckdb").startswith("1.")
 """Which reads a database on a mount from a copy, and attaches none."""
 
 

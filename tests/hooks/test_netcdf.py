@@ -8,11 +8,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import netCDF4
 import numpy
 import pytest
 
+from tests.hooks.late import Library
 from tests.session.starting import interpreter
+
+netCDF4: Any = Library("netCDF4")
 
 LATE = """
     import sys

@@ -7,13 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy
 import pytest
 
+from tests.hooks.late import Library
 from tests.session.starting import interpreter
 
 PICTURE: Any = numpy.random.default_rng(1).integers(0, 255, (40, 60, 3), numpy.uint8)
+
+cv2: Any = Library("cv2")
 
 LATE = """
     import sys

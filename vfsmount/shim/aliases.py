@@ -29,6 +29,13 @@ _likely: Final = set(
 """Modules that capture something when they are imported: those of the standard library, and all in which a search of
 this process found anything. They are looked at first; what is in others is found all the same."""
 
+_unproved: Final[set[frozenset[int]]] = set()
+"""Ids of objects that were undecided together, and that the whole search did not decide either: a place that none finds
+holds one of them. No proof is tried for them again, since it would cost as much as the search that then follows."""
+
+_UNPROVED: Final = 64
+"""Such sets remembered."""
+
 _class_dict: Final[Any] = vars(type)["__dict__"]
 
 _HEAP_TYPE: Final = 1 << 9
@@ -62,14 +69,22 @@ def _rebind(pairs: list[tuple[object, object]], ledger: Ledger, beside: Iterable
     account.put_all(ledger.changes(known))
     if not account.undecided():
         return search.found
-    if account.is_closed():
+    undecided = frozenset(map(id, account.undecided()))
+    hopeless = undecided in _unproved
+    if not hopeless and account.is_closed():
         return search.found
     found = _Search(pairs, ledger)
     known = len(ledger)
     found.globals()
     account.put_all(ledger.changes(known))
-    if not account.is_closed():
+    if hopeless or not account.is_closed():
+        seen = len(ledger)
         found.everywhere()
+        account.put_all(ledger.changes(seen))
+        if account.undecided():
+            if len(_unproved) >= _UNPROVED:
+                _unproved.clear()
+            _unproved.add(undecided)
     _likely.update(_module_of(change.where) for change in ledger.changes(known))
     _likely.update(found.homes())
     return search.found + found.found
