@@ -141,7 +141,7 @@ def test_regression_warnings_of_default_encodings_name_the_caller_s_line() -> No
         return [line for line in said if b"EncodingWarning" in line]  # Python 3.13 shows the line's text too
 
     bare = warned(["", "", "", *lines])
-    assert len(bare) == 2
+    assert len(bare) == (2 if sys.version_info >= (3, 11) else 1)  # subprocess warns from 3.11 on
     assert warned([*active, *lines]) == bare
     assert warned(["", "", "", *lines], isolated=False) == bare
 
