@@ -296,3 +296,15 @@ def test_a_directory_that_was_told_of_is_opened_for_nothing(large: World) -> Non
             handle = large.open("d0/s000", os.O_RDONLY | os.O_DIRECTORY)
             assert handle.is_dir
             listed(large.fs, "d0/s000")
+
+
+def test_a_page_s_beginning_is_as_old_as_the_token_that_told_it(world: World) -> None:
+    """A token may name the first key of the page to come, so a key that is made before that one is in no page."""
+    world.put("a/a", "a0/a/a")
+    with patch.object(flat, "PAGE", 1):
+        steps, traversal = walked(world.fs), Traversal()
+        with traversal:
+            next(steps)
+        world.write("a0/a-", b"new")
+        with traversal:
+            assert dict(steps)["a0"] == [("a", True, 0), ("a-", False, 3)]

@@ -60,6 +60,8 @@ class _Page(NamedTuple):
     objects: tuple[ObjectMeta, ...]
     since: float
     epoch: int
+    """Of its request, or of the one before: where its first key was to be, that one's token may have said already."""
+    asked: _Asked
 
 
 class _Asked(NamedTuple):
@@ -288,7 +290,9 @@ class FlatListing:
             self._orders = ()
             return False
         high = page.objects[-1].key if page.objects else low
-        self._pages.append(_Page(low, high, page.objects, asked.since, asked.epoch))
+        before = self._pages[-1].asked if self._pages else asked
+        since, epoch = min(before.since, asked.since), min(before.epoch, asked.epoch)
+        self._pages.append(_Page(low, high, page.objects, since, epoch, asked))
         self._token, self._complete = page.token, page.token is None
         return True
 
