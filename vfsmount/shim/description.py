@@ -7,6 +7,7 @@ lead to a :class:`~vfsmount.shim.spool.Spool`. Directories stay placeholders.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import threading
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from vfsmount import real
 from vfsmount.shim import kernelfiles
 from vfsmount.shim.spool import Backing, Spool
+from vfsmount.vfs.openfile import STATUS_FLAGS
 from vfsmount.vfs.staged import StagedFile
 
 if TYPE_CHECKING:
@@ -72,10 +74,6 @@ class Description:
     @property
     def path(self) -> str:
         return self.file.path
-
-    @property
-    def flags(self) -> int:
-        return self.file.flags
 
     @property
     def is_dir(self) -> bool:
@@ -150,6 +148,18 @@ class Description:
                 real.fd_close(back)
             self._content = front
 
+    def status(self) -> int:
+        """The flags of its opening, with what F_SETFL changed, also of native code's."""
+        with _InStep(self):
+            return self.file.flags
+
+    def set_status(self, flags: int) -> None:
+        """As fcntl's F_SETFL: for Python's calls, and for native code's where it finds the real thing."""
+        with self.lock:
+            self.file.set_status(flags)
+            if self._spool is not None:
+                real.fcntl(self._spool.front, fcntl.F_SETFL, flags & STATUS_FLAGS)
+
     def map_writable(self) -> None:
         """A mapping through which the file may be changed at any time is about to be made."""
         if isinstance(self._spool, Backing):
@@ -182,8 +192,11 @@ class Description:
                 abort = True
                 raise
             finally:
-                lingers = spool is not None and spool.close() and not (abort or self.forked) and self._is_owner()
+                lingers = spool is not None and spool.close()
                 self.file.close(abort=abort)
+                if isinstance(spool, Backing):
+                    lingers = spool.is_outlived
+                lingers = lingers and not (abort or self.forked) and self._is_owner()
             if lingers:
                 logger.error(
                     "%s is closed and committed, and native code or another process still has it open:"
@@ -203,10 +216,9 @@ class Description:
 
     def read(self, size: int) -> bytes:
         if self._content is None:
-            if self._spool is None:
-                return self.file.read(size)
             with _InStep(self):
-                return self.file.read(size)
+                if self._content is None:
+                    return self.file.read(size)
         if size >= 0:
             return real.fd_read(self._content, size)
         chunks = []
@@ -215,12 +227,11 @@ class Description:
         return b"".join(chunks)
 
     def readinto(self, buffer: memoryview) -> int:
-        if self._content is not None:
-            return _readv(self._content, [buffer])
-        if self._spool is None:
-            return self.file.readinto(buffer)
-        with _InStep(self):
-            return self.file.readinto(buffer)
+        if self._content is None:
+            with _InStep(self):
+                if self._content is None:
+                    return self.file.readinto(buffer)
+        return _readv(self._content, [buffer])
 
     def pread(self, size: int, offset: int) -> bytes:
         if self._content is not None:
@@ -245,20 +256,18 @@ class Description:
             return self.file.pwrite(data, offset)
 
     def seek(self, offset: int, whence: int) -> int:
-        if self._content is not None:
-            return real.lseek(self._content, offset, whence)
-        if self._spool is None:
-            return self.file.seek(offset, whence)
-        with _InStep(self):
-            return self.file.seek(offset, whence)
+        if self._content is None:
+            with _InStep(self):
+                if self._content is None:
+                    return self.file.seek(offset, whence)
+        return real.lseek(self._content, offset, whence)
 
     def tell(self) -> int:
-        if self._content is not None:
-            return real.lseek(self._content, 0, os.SEEK_CUR)
-        if self._spool is None:
-            return self.file.tell()
-        with _InStep(self):
-            return self.file.tell()
+        if self._content is None:
+            with _InStep(self):
+                if self._content is None:
+                    return self.file.tell()
+        return real.lseek(self._content, 0, os.SEEK_CUR)
 
     def truncate(self, length: int) -> None:
         with _InStep(self):
@@ -285,7 +294,8 @@ class Description:
 
 
 class _InStep:
-    """Around a Python operation: drain before it, publish the position after it."""
+    """Around a Python operation: drain before it, publish the position after it; the content escapes before or after,
+    and takes the position along."""
 
     __slots__ = ("_description",)
 
@@ -296,8 +306,11 @@ class _InStep:
         description = self._description
         description.lock.acquire()
         try:
-            if description._spool is not None and description._is_owner():
-                description._spool.settle(description.file)
+            spool = description._spool
+            if spool is not None and description._is_owner():
+                spool.settle(description.file)
+            elif isinstance(spool, Backing):  # in a forked child, which may read
+                spool.take_offset(description.file)
         except BaseException:
             description.lock.release()
             raise
@@ -305,7 +318,12 @@ class _InStep:
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
         description = self._description
         try:
-            if kind is None and description._spool is not None and description._is_owner():
-                description._spool.publish(description.file)
+            spool = description._spool
+            if kind is not None or spool is None:
+                return
+            if description._is_owner():
+                spool.publish(description.file)
+            elif isinstance(spool, Backing):
+                spool.give_offset(description.file)
         finally:
             description.lock.release()

@@ -150,7 +150,7 @@ class VfsFileIO(io.FileIO):
     def fileno(self) -> int:
         """A real descriptor number; a reader's content is fetched first unless the caller is one of :data:`SERVED`."""
         number = self.number()
-        if sys._getframe(1).f_globals.get("__name__") not in SERVED:
+        if sys._getframe(1).f_globals.get("__name__") not in SERVED and not self._is_lost():
             self._entry.escape()
         return number
 

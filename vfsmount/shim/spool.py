@@ -8,6 +8,7 @@ that a native write behind the stream's end is noticed and not dropped.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -27,41 +28,54 @@ class Backing:
     """The local file that a staged mount keeps the content in, opened once more: native code has the thing itself.
 
     What is left to do is to keep the position one, and to notice changes: the node stamps the
-    file after each Python operation, so that any native write shows.
+    file, so that any native write shows.
     """
 
-    __slots__ = ("_offset", "always_dirty", "front")
+    __slots__ = ("_node", "_offset", "_own", "always_dirty", "front")
 
     def __init__(self, file: StagedFile) -> None:
+        self._node: Final[StagedNode] = file.node
         access = file.flags & (os.O_ACCMODE | os.O_APPEND)
         content = file.node.descriptor()
+        self._own = True
         try:
             self.front = out_of_the_way(real.fd_open(f"/proc/self/fd/{content}", access))
         except OSError:  # no /proc; the node itself does without an offset, so sharing its one does no harm
             self.front = out_of_the_way(real.dup(content))
+            self._own = False
         self._offset = 0
         self.always_dirty = False
         """A writable mapping exists, whose stores show in no time."""
         self.publish(file)
+        if file.writable:
+            self._node.watch()
 
     def settle(self, file: OpenFile) -> None:
         """Take over the offset and the changes that native code left."""
         if file.writable:
-            node: StagedNode = file.node  # type: ignore[attr-defined]
-            if self.always_dirty or not node.is_as_stamped:
-                node.mark()
+            self._node.watch()
+            if self.always_dirty:
+                self._node.mark()
+        if self._own:
+            file.set_status(real.fcntl(self.front, fcntl.F_GETFL))  # fdopen(3) to append sets O_APPEND
+        self.take_offset(file)
+
+    def publish(self, file: OpenFile) -> None:
+        """Show native code the position where Python left it."""
+        self.give_offset(file)
+
+    def take_offset(self, file: OpenFile) -> None:
+        """Python goes on where native code, or the other side of a fork, left the kernel's offset."""
         offset = real.lseek(self.front, 0, os.SEEK_CUR)
         if offset != self._offset:
             file.seek(offset, os.SEEK_SET)
             self._offset = offset
 
-    def publish(self, file: OpenFile) -> None:
-        """Show native code the position where Python left it."""
+    def give_offset(self, file: OpenFile) -> None:
+        """The reverse."""
         offset = file.tell()
         if offset != self._offset:
             self._offset = real.lseek(self.front, offset, os.SEEK_SET)
-        if file.writable:
-            file.node.stamp()  # type: ignore[attr-defined]
 
     def append(self, file: OpenFile, data: bytes | memoryview) -> int:
         """Write through the kernel, in order with another process that writes to the same offset at the same time."""
@@ -70,9 +84,17 @@ class Backing:
         return written
 
     def close(self) -> bool:
-        """Let go of the kernel's file; False: whether others have it open cannot be told."""
+        """Let go of the kernel's file; False: whether others have it open is told when the last handle is closed."""
         kernelfiles.close_quietly(self.front)
         return False
+
+    @property
+    def is_outlived(self) -> bool:
+        """True where the last handle is closed, and native code or another process can still write.
+
+        Not where Python mapped the file: of a mapping that is collected it is told a moment before it goes.
+        """
+        return self._node.is_outlived and not self.always_dirty
 
 
 class Spool:

@@ -76,6 +76,19 @@ def _move(
     return done
 
 
+def _judge_sink(fds: FdTable, number: int, appending: int) -> None:
+    """Raise EBADF for what cannot be written, ``appending`` for what writes at its end whatever the offset.
+
+    Source: Linux, fs/read_write.c (generic_copy_file_checks, do_sendfile), fs/splice.c (do_splice).
+    """
+    entry = fds.get(number)
+    flags = real.fcntl(number, _fcntl.F_GETFL) if entry is None else entry.status()
+    if flags & os.O_ACCMODE == os.O_RDONLY:
+        raise os_error(errno.EBADF)
+    if flags & os.O_APPEND:
+        raise os_error(appending)
+
+
 def _copies(fds: FdTable) -> Iterator[_Function]:
     real_sendfile: Callable[..., int] = vars(os).get("sendfile", absent)
     real_copy_file_range: Callable[..., int] = vars(os).get("copy_file_range", absent)
@@ -84,6 +97,7 @@ def _copies(fds: FdTable) -> Iterator[_Function]:
     def sendfile(_: object, /, out_fd: Any, in_fd: Any, offset: Any, count: Any, *rest: Any, **more: Any) -> int:
         if fds.get(out_fd) is None and fds.get(in_fd) is None:
             return real_sendfile(out_fd, in_fd, offset, count, *rest, **more)
+        _judge_sink(fds, out_fd, errno.EINVAL)
         return _move(fds, out_fd, in_fd, operator.index(count), None if offset is None else operator.index(offset))
 
     def copy_file_range(
@@ -91,6 +105,13 @@ def _copies(fds: FdTable) -> Iterator[_Function]:
     ) -> int:
         if fds.get(src) is None and fds.get(dst) is None:
             return real_copy_file_range(src, dst, count, offset_src, offset_dst)
+        _judge_sink(fds, dst, errno.EBADF)
+        source, sink = fds.get(src), fds.get(dst)
+        if source is not None and source.readable and sink is not None and source.path == sink.path:
+            start = source.tell() if offset_src is None else offset_src
+            count = min(operator.index(count), max(0, source.stat().size - start))
+            if abs(start - (sink.tell() if offset_dst is None else offset_dst)) < count:
+                raise os_error(errno.EINVAL)  # overlapping. Source: copy_file_range(2)
         return _move(fds, dst, src, operator.index(count), offset_src, offset_dst)
 
     def splice(
@@ -98,6 +119,9 @@ def _copies(fds: FdTable) -> Iterator[_Function]:
     ) -> int:
         if fds.get(src) is None and fds.get(dst) is None:
             return real_splice(src, dst, count, offset_src, offset_dst, flags)
+        if count == 0:
+            return 0
+        _judge_sink(fds, dst, errno.EINVAL)
         return _move(fds, dst, src, min(operator.index(count), 1 << 16), offset_src, offset_dst)
 
     yield from (sendfile, copy_file_range, splice)
@@ -130,7 +154,6 @@ def _controls(fds: FdTable) -> Iterator[_Function]:
     real_ioctl: Callable[..., Any] = vars(_fcntl).get("ioctl", absent)
     duplicating = {_fcntl.F_DUPFD: True, getattr(_fcntl, "F_DUPFD_CLOEXEC", -1): False}
     locking = {getattr(_fcntl, name, -1) for name in ("F_SETLK", "F_SETLKW", "F_GETLK", "F_OFD_SETLK", "F_OFD_SETLKW")}
-    plain = {_fcntl.F_GETFD, _fcntl.F_SETFL}
 
     def fcntl(_: object, fd: Any, cmd: Any, arg: Any = 0, /) -> Any:
         number = number_of(fd)
@@ -141,13 +164,16 @@ def _controls(fds: FdTable) -> Iterator[_Function]:
         if cmd in duplicating:
             return fds.duplicate(number, entry, operator.index(arg), inheritable=duplicating[cmd])
         if cmd == _fcntl.F_GETFL:
-            return entry.flags & _STATUS_FLAGS
+            return entry.status() & _STATUS_FLAGS
         if cmd == _fcntl.F_SETFD:
             if not arg & _fcntl.FD_CLOEXEC:
                 entry.escape()
             return real_fcntl(number, cmd, arg)
-        if cmd in plain:
-            return real_fcntl(number, cmd, arg) if cmd == _fcntl.F_GETFD else 0
+        if cmd == _fcntl.F_SETFL:
+            entry.set_status(operator.index(arg))
+            return 0
+        if cmd == _fcntl.F_GETFD:
+            return real_fcntl(number, cmd, arg)
         if cmd in locking:
             refuse(entry, errno.ENOTSUP, "a bucket has no locks")
         raise os_error(errno.EINVAL, entry.path)

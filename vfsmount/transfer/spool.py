@@ -26,6 +26,9 @@ CHUNK: Final = 1 << 20
 _HIGH: Final = 128
 """Lowest number of our own descriptors; half of the smallest usual limit on open files (macOS: 256)."""
 
+_NAME: Final = ".vfsmount-"
+"""The beginning of a spool's name, while it has one; it shows in ``/proc/self/maps``."""
+
 
 def scratch_directory() -> str:
     """A directory on the local disk that can be written: the temporary one, unless that is on a mount.
@@ -90,7 +93,7 @@ class SpoolFile:
     __slots__ = ("descriptor",)
 
     def __init__(self) -> None:
-        path = f"{scratch_directory()}/.vfsmount-{real.getpid()}-{os.urandom(8).hex()}"
+        path = f"{scratch_directory()}/{_NAME}{real.getpid()}-{os.urandom(8).hex()}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self.descriptor: int = out_of_the_way(real.fd_open(path, flags, 0o600))
         real.unlink(path)
@@ -178,6 +181,42 @@ class SpoolFile:
         except OSError:
             return None
         return path
+
+    def is_mapped(self) -> bool:
+        """Whether this process maps it to write: what is stored there need not show in its times. False where the
+        system does not tell. Source: proc(5), maps.
+        """
+        inode = str(real.fstat(self.descriptor).st_ino)
+        try:
+            with real.open("/proc/self/maps", "rb") as listed:
+                lines = listed.read().decode("utf-8", "replace").splitlines()
+        except OSError:
+            return False
+        for line in lines:
+            fields = line.split(maxsplit=5)
+            if len(fields) == 6 and fields[4] == inode and fields[1][1] == "w" and fields[1][3] == "s":
+                return _NAME in fields[5]
+        return False
+
+    def close_and_tell(self) -> bool:
+        """:meth:`close`; True where some other open or mapping of the file may still write to it. False where the
+        system does not tell. Source: fcntl(2), F_SETLEASE: a read lease is given only while nobody writes.
+        """
+        lease = getattr(fcntl, "F_SETLEASE", None)
+        reading = None
+        try:
+            if lease is not None and self.descriptor >= 0:
+                reading = real.fd_open(f"/proc/self/fd/{self.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+            self.close()
+            if reading is not None:
+                real.fcntl(reading, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except OSError as error:
+            return reading is not None and error.errno == errno.EAGAIN
+        finally:
+            self.close()
+            if reading is not None:
+                real.fd_close(reading)
+        return False
 
     def close(self) -> None:
         """May be called again."""

@@ -14,6 +14,8 @@ from vfsmount.model import Attr
 
 SEEK_DATA: Final = getattr(os, "SEEK_DATA", 3)
 SEEK_HOLE: Final = getattr(os, "SEEK_HOLE", 4)
+STATUS_FLAGS: Final = os.O_APPEND | os.O_NONBLOCK
+"""Flags that F_SETFL may change."""
 
 
 class OpenFile(ABC):
@@ -29,7 +31,8 @@ class OpenFile(ABC):
     def __init__(self, path: str, flags: int) -> None:
         self.path: Final = path
         """Absolute, as the mount table knows it."""
-        self.flags: Final = flags
+        self.flags = flags
+        """As open(2) had them; F_SETFL changes some."""
         self.owner_pid: Final = real.getpid()
         """A forked child's close never commits."""
         self._position = 0
@@ -88,6 +91,10 @@ class OpenFile(ABC):
 
     # -- the same for all --
 
+    def set_status(self, flags: int) -> None:
+        """As fcntl's F_SETFL; what means nothing to a regular file is only shown."""
+        self.flags = self.flags & ~STATUS_FLAGS | flags & STATUS_FLAGS
+
     def require_owner(self) -> None:
         """Raise EBADF in a forked child: what it wrote here would reach no bucket, or the bucket twice."""
         if self.owner_pid != real.getpid():
@@ -122,9 +129,9 @@ class OpenFile(ABC):
         return self._read_all_from(offset, size)
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
-        """Write all of ``data`` at the position (O_APPEND: at the end)."""
+        """Write all of ``data`` at the position (O_APPEND: at the end; nothing moves the position nowhere)."""
         with self._position_lock:
-            if self.flags & os.O_APPEND and self.writable:
+            if self.flags & os.O_APPEND and self.writable and len(data):
                 self._position = self._size()
             count = self._write_at(self._position, memoryview(data).cast("B"))
             self._position += count

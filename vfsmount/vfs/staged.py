@@ -66,6 +66,8 @@ class StagedNode:
         """Bytes, for whoever found this node just before its last handle was closed."""
         self.handles = 0
         """Open file descriptions, readers too; the file system counts them under its own lock."""
+        self.is_outlived = False
+        """True where native code or another process can still write to the spool, and this is closed."""
         self._authors: set[object] = set()
         """Handles with changes that the bucket does not have; this node itself, for native code's."""
 
@@ -146,20 +148,22 @@ class StagedNode:
             self._authors.add(self)
             self._touch()
 
-    def stamp(self) -> None:
-        """Give the spool a time that no clock gives, so that any native write from now on shows."""
+    def watch(self) -> None:
+        """Notice what native code wrote since the last time, through whichever handle."""
         with self._lock:
-            found = real.fstat(self._spool.descriptor)
-            time = found.st_mtime_ns // _ODD * _ODD + 1
-            real.utime(self._spool.descriptor, ns=(time, time))
-            self._stamp = (found.st_size, time)
+            if self._stamp is not None:
+                found = real.fstat(self._spool.descriptor)
+                if (found.st_size, found.st_mtime_ns) == self._stamp:
+                    return
+                self.mark()
+            self._stamp_now()
 
-    @property
-    def is_as_stamped(self) -> bool:
-        """False where native code wrote since."""
-        with self._lock:
-            found = real.fstat(self._spool.descriptor)
-            return (found.st_size, found.st_mtime_ns) == self._stamp
+    def _stamp_now(self) -> None:
+        """Give the spool a time that no clock gives, so that any native write from now on shows."""
+        found = real.fstat(self._spool.descriptor)
+        time = found.st_mtime_ns // _ODD * _ODD + 1
+        real.utime(self._spool.descriptor, ns=(time, time))
+        self._stamp = (found.st_size, time)
 
     def fsync(self) -> None:
         """Upload what is here if the bucket does not have it; more may be written afterwards.
@@ -167,6 +171,8 @@ class StagedNode:
         Raises ESTALE where another client replaced, made or removed the object, EIO and what else the store answers.
         """
         with self._lock:
+            if self._stamp is not None and not self._deleted:
+                self.watch()  # a number that native code made leads to no handle; and what it writes from now on shows
             if not self._dirty or self._deleted:
                 return
             try:
@@ -174,7 +180,7 @@ class StagedNode:
             except StoreError as error:
                 raise self._failed(error) from error
             self._base = meta
-            self._dirty = False
+            self._dirty = self._stamp is not None and self._spool.is_mapped()
             self._authors.clear()
             self._mtime_ns = meta.mtime_ns
         self._host.committed(self.path, meta)
@@ -223,7 +229,10 @@ class StagedNode:
     def close(self) -> None:
         with self._lock:
             self._closed_size = self.size
-            self._spool.close()
+            if self._stamp is None or self._deleted:
+                self._spool.close()
+            else:
+                self.is_outlived = self._spool.close_and_tell()
 
     def renew_lock(self) -> None:
         """In a forked child: the lock may be held by a thread that is not here."""
@@ -245,7 +254,7 @@ class StagedNode:
 
     def _stamp_again(self) -> None:
         if self._stamp is not None:
-            self.stamp()
+            self._stamp_now()
 
     def _touch(self) -> None:
         self._dirty = True
@@ -336,6 +345,8 @@ class StagedFile(OpenFile):
         self.require_owner()
         with self._position_lock:
             view = memoryview(data).cast("B")
+            if not view:
+                return 0
             self.node.changed_by(self)
             self._position = self.node.append(view)
             return len(view)
