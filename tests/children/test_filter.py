@@ -22,7 +22,7 @@ def verdict(architecture: str, number: int, *arguments: int, audit: int | None =
     found = ARCHITECTURES[architecture]
     program = list(struct.iter_unpack("HBBI", bpf.program(found, LAZY)))
     six = [*arguments, *[0] * (6 - len(arguments))]
-    data = struct.pack("iIQ6Q", number, found.audit if audit is None else audit, 0, *six)
+    data = struct.pack("IIQ6Q", number, found.audit if audit is None else audit, 0, *six)
     at = accumulator = 0
     while True:
         code, yes, no, k = program[at]
@@ -50,6 +50,8 @@ def test_calls_on_paths_are_sent_and_others_are_not(name: str) -> None:
     assert verdict(name, 500, 1, 2, 3) == bpf.ALLOW
     assert verdict(name, numbers["openat"], audit=0x40000003) == bpf.ALLOW  # another architecture's number
     assert verdict(name, numbers["io_uring_setup"]) == bpf.ERRNO | 38
+    assert verdict(name, 0x40000000 | numbers["openat"]) == bpf.ERRNO | 38  # x32
+    assert verdict(name, 0xFFFFFFFF) == bpf.ERRNO | 38
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -63,6 +65,10 @@ def test_whatever_could_show_the_content_of_a_lazy_file_is_sent(name: str) -> No
     assert verdict(name, numbers["mmap"], 0, 100, 1, 2, 970) == bpf.NOTIFY
     assert verdict(name, numbers["sendfile"], 1, 970) == bpf.NOTIFY
     assert verdict(name, numbers["ioctl"], 5, 0x40049409, 970) == bpf.NOTIFY  # FICLONE
+    for request in (0x4020940D, 0xC0189436, 0x4C0A):  # FICLONERANGE, FIDEDUPERANGE, LOOP_CONFIGURE
+        assert verdict(name, numbers["ioctl"], 5, request, 1 << 40) == bpf.NOTIFY
+    for call in ("io_submit", "pidfd_getfd", "sendmmsg"):
+        assert verdict(name, numbers[call], 5, 6, 7) == bpf.NOTIFY
     assert verdict(name, 500, 970) == bpf.NOTIFY  # whatever it is
     assert verdict(name, numbers["close"], 970) == bpf.ALLOW
     assert verdict(name, numbers["sendmsg"], 5, 0, bpf.HANDOVER) == bpf.ALLOW

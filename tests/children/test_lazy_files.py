@@ -17,6 +17,7 @@ SIZE: Final = (48 << 20) + 12345
 MOST: Final = 12 << 20
 """Bytes that a look at a few of them may cost."""
 PREAD: Final = 'import os; f = os.open("/my-mount/large", 0); os.write(1, os.pread(f, 9, 30000000))'
+SEEK: Final = 'import os; f = open("/my-mount/large", "rb"); f.seek(-9999, 2); f.seek(-9, 1); os.write(1, f.read(9))'
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +46,7 @@ def fetched(served: Served) -> int:
         ("tail -c 100 /my-mount/large", SIZE - 100, 100),
         ("cat /my-mount/large | head -c 300000", 0, 300_000),
         (f"{sys.executable} -Sc '{PREAD}'", 30_000_000, 9),
+        (f"{sys.executable} -ISc '{SEEK}'", SIZE - 10008, 9),
     ],
 )  # fmt: skip
 def test_a_look_moves_megabytes(large: Served, content: bytes, line: str, start: int, size: int) -> None:
@@ -77,7 +79,7 @@ def test_all_of_it_is_right(large: Served, content: bytes, line: str, tmp_path: 
 
 
 PROGRAM: Final = """
-import array, ctypes, hashlib, mmap, os, socket, sys
+import array, ctypes, hashlib, mmap, os, socket, struct, sys
 size = os.stat('/my-mount/large').st_size
 def show(data): print(hashlib.sha256(data).hexdigest())
 number = os.open('/my-mount/large', os.O_RDONLY)
@@ -121,6 +123,21 @@ elif how == 'dev': show(open(f'/dev/fd/{number}', 'rb').read())
 elif how == 'relative':
     os.chdir('/proc/self/fd')
     show(open(str(number), 'rb').read())
+elif how == 'aio':
+    libc, page = ctypes.CDLL(None, use_errno=True), mmap.mmap(-1, size)
+    setup, submit, getevents = (206, 209, 208) if os.uname().machine == 'x86_64' else (0, 2, 4)
+    context, place = ctypes.c_ulong(), ctypes.addressof(ctypes.c_char.from_buffer(page))
+    assert libc.syscall(setup, 1, ctypes.byref(context)) == 0
+    block = ctypes.create_string_buffer(struct.pack('QIIHhIQQqQII', 0, 0, 0, 0, 0, number, place, size, 0, 0, 0, 0))
+    blocks = (ctypes.c_void_p * 1)(ctypes.addressof(block))
+    assert libc.syscall(submit, context, ctypes.c_long(1), blocks) == 1
+    events = ctypes.create_string_buffer(32)
+    assert libc.syscall(getevents, context, ctypes.c_long(1), ctypes.c_long(1), events, None) == 1
+    assert struct.unpack_from('q', events, 16)[0] == size
+    show(page[:])
+elif how == 'getfd':
+    libc = ctypes.CDLL(None, use_errno=True)
+    show(open(libc.syscall(438, os.pidfd_open(os.getpid()), number, 0), 'rb').read())
 elif how == 'data':
     assert os.lseek(number, 0, os.SEEK_DATA) == 0
     assert os.lseek(number, 0, os.SEEK_HOLE) == size
@@ -129,7 +146,7 @@ elif how == 'data':
 
 
 @pytest.mark.parametrize(
-    "how", "pread mmap dup readv sendfile copy_file_range fork pass proc dev relative data".split()
+    "how", "pread mmap dup readv sendfile copy_file_range fork pass proc dev relative aio getfd data".split()
 )
 def test_whatever_call_reads_it(large: Served, content: bytes, how: str, tmp_path: Path) -> None:
     found = output(sys.executable, "-c", PROGRAM, how, cwd=tmp_path)
@@ -183,3 +200,17 @@ def test_threads_that_open_at_once_get_descriptors_of_their_own(supervised: Serv
     for name in names:
         supervised.store.put(name, name.ljust(20).encode() + bytes(3 << 20))
     output(sys.executable, "-I", "-c", THREADS, *(f"/my-mount/{name}" for name in names))
+
+
+CROWDED: Final = """
+import hashlib, os
+numbers = [os.open('/dev/null', os.O_RDONLY) for _ in range(930)]
+number = os.open('/my-mount/large', os.O_RDONLY)
+assert number == numbers[-1] + 1, number
+print(hashlib.sha256(open(number, 'rb').read()).hexdigest())
+"""
+
+
+def test_no_number_is_taken_that_the_kernel_may_be_giving_away(large: Served, content: bytes) -> None:
+    found = output("sh", "-c", 'ulimit -n 1024; exec "$@"', "sh", sys.executable, "-I", "-c", CROWDED)
+    assert found.strip() == hashlib.sha256(content).hexdigest()

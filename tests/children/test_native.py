@@ -185,6 +185,26 @@ def test_after_deactivation_the_calls_are_the_kernels(bucket: Path) -> None:
     assert run(bucket, code) == "gone\ngone\n"
 
 
+def test_a_file_that_is_open_when_its_mount_goes_shows_no_zeros(bucket: Path) -> None:
+    """What is here, or an error."""
+    code = """
+        point = f"{bucket}-mount"
+        content = os.urandom(24 << 20)
+        with open(f"{bucket}/large", "wb") as file:
+            file.write(content)
+        with vfsmount.activate({point: f"file://{bucket}"}, native=True):
+            number = libc.open(f"{point}/large".encode(), os.O_RDONLY)
+            assert number >= 900 and os.read(number, 10) == content[:10]
+        for at in (5, 20 << 20):
+            try:
+                assert os.pread(number, 10, at) == content[at : at + 10]
+            except OSError as error:
+                assert error.errno in (errno.EIO, errno.EBADF), error
+        print("right")
+    """
+    assert run(bucket, code) == "right\n"
+
+
 def test_children(bucket: Path) -> None:
     """They inherit the filter: programs, shells, Python, and one that stands in a mounted directory."""
     code = """
@@ -303,6 +323,16 @@ def test_it_needs_no_privilege() -> None:
                     print(errno.errorcode[error.errno], flush=True)
                 os._exit(0)
             assert os.waitpid(pid, 0)[1] == 0
+            content = os.urandom(3 << 20)
+            with vfsmount.passthrough(), open(f"{bucket}/large", "wb") as file:
+                file.write(content)
+            number = libc.open(f"{point}/large".encode(), os.O_RDONLY)
+            pid = os.fork()
+            if pid == 0:
+                libc.prctl(4, 0, 0, 0, 0)
+                assert os.read(number, 99) == content[:99] and os.pread(number, 99, 2 << 20) == content[2 << 20 :][:99]
+                os._exit(0)
+            assert number >= 900 and os.waitpid(pid, 0)[1] == 0
     """
     interpreter = f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"  # ours may lie in root's home
     if not os.path.exists(interpreter):

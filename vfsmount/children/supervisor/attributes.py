@@ -108,7 +108,10 @@ def inotify_add_watch(call: Call) -> int:
 
 
 def name_to_handle_at(call: Call) -> int:
-    if call.resolve(1, 0) is None:
+    if call.integer(4) & AT_EMPTY_PATH and not call.text(1):  # a handle would open the file anew, by no path
+        if call.family.node_of(call.pid, call.integer(0)) is None:
+            return PROCEED
+    elif call.resolve(1, 0) is None:
         return PROCEED
     raise os_error(errno.ENOTSUP)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Mapping
 from typing import Final
 
 from vfsmount.children.supervisor.syscalls import BY_PATH, Architecture
@@ -18,6 +19,14 @@ ERRNO: Final = 0x00050000
 
 HANDOVER: Final = 0x4010
 """MSG_NOSIGNAL | MSG_PROXY; the second one means nothing to Linux, so nobody else sets it."""
+
+SHARING_IOCTLS: Final = (0x4020940D, 0xC0189436, 0x4C0A)
+"""FICLONERANGE, FIDEDUPERANGE, LOOP_CONFIGURE: descriptors stand in what the third argument points to.
+
+Source: linux/fs.h, linux/loop.h.
+"""
+X32: Final = 0x40000000
+"""Numbers from here on are those of the x32 ABI, which has the architecture of x86_64. Source: asm/unistd.h."""
 
 _LOAD: Final = 0x20
 """BPF_LD | BPF_W | BPF_ABS."""
@@ -38,7 +47,8 @@ def program(architecture: Architecture, lazy: range) -> bytes:
 
     Calls on paths are sent here; so is every call whose first argument (for ``mmap``, ``sendfile`` and ``ioctl``
     another one too) is a number in ``lazy``, the descriptors of files that are fetched while they are read, but the
-    few calls that need no content. ``io_uring`` is not there (ENOSYS), because its calls would pass by a filter.
+    few calls that need no content, and calls that name descriptors in memory. ``io_uring`` is not there (ENOSYS),
+    because its calls would pass by a filter, nor is the x32 ABI, whose calls would all pass.
     """
     numbers = architecture.numbers
     steps = [
@@ -46,29 +56,41 @@ def program(architecture: Architecture, lazy: range) -> bytes:
         _step(_EQUAL, architecture.audit, 1, 0),
         _step(_RETURN, ALLOW),
         _step(_LOAD, _NUMBER),
+        _step(_AT_LEAST, X32, 0, 1),
+        _step(_RETURN, ERRNO | errno.ENOSYS),
     ]
     for name in BY_PATH:
         if name in numbers:
             steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, NOTIFY)]
     steps += [_step(_EQUAL, numbers["io_uring_setup"], 0, 1), _step(_RETURN, ERRNO | errno.ENOSYS)]
-    if lazy:
-        for name in "close close_range futex write writev prctl fadvise64 readahead flock".split():
-            steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, ALLOW)]
-        # Both may carry a descriptor; the launcher's own, which carries the listener, is told by its flags.
-        steps += [_step(_EQUAL, numbers["sendmmsg"], 0, 1), _step(_RETURN, NOTIFY)]
-        steps += [
-            _step(_EQUAL, numbers["sendmsg"], 0, 4),
-            _step(_LOAD, _ARGUMENT + 8 * 2),
-            _step(_EQUAL, HANDOVER, 0, 1),
-            _step(_RETURN, ALLOW),
-            _step(_RETURN, NOTIFY),
-        ]
-        for name, position in (("mmap", 4), ("sendfile", 1), ("ioctl", 2)):
-            test = _in_range(position, lazy)
-            steps += [_step(_EQUAL, numbers[name], 0, len(test)), *test, _step(_LOAD, _NUMBER)]
-        steps += _in_range(0, lazy)
+    steps += _lazily_read(numbers, lazy) if lazy else []
     steps.append(_step(_RETURN, ALLOW))
     return b"".join(steps)
+
+
+def _lazily_read(numbers: Mapping[str, int], lazy: range) -> list[bytes]:
+    """What concerns files that are fetched while they are read."""
+    steps = []
+    for name in "close close_range futex write writev prctl fadvise64 readahead flock".split():
+        steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, ALLOW)]
+    for name in ("sendmmsg", "io_submit", "pidfd_getfd"):
+        steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, NOTIFY)]
+    # May carry a descriptor; the launcher's own, which carries the listener, is told by its flags.
+    steps += [
+        _step(_EQUAL, numbers["sendmsg"], 0, 4),
+        _step(_LOAD, _ARGUMENT + 8 * 2),
+        _step(_EQUAL, HANDOVER, 0, 1),
+        _step(_RETURN, ALLOW),
+        _step(_RETURN, NOTIFY),
+    ]
+    steps += [_step(_EQUAL, numbers["ioctl"], 0, 2 + 2 * len(SHARING_IOCTLS)), _step(_LOAD, _ARGUMENT + 8)]
+    for request in SHARING_IOCTLS:
+        steps += [_step(_EQUAL, request, 0, 1), _step(_RETURN, NOTIFY)]
+    steps.append(_step(_LOAD, _NUMBER))
+    for name, position in (("mmap", 4), ("sendfile", 1), ("ioctl", 2)):
+        test = _in_range(position, lazy)
+        steps += [_step(_EQUAL, numbers[name], 0, len(test)), *test, _step(_LOAD, _NUMBER)]
+    return [*steps, *_in_range(0, lazy)]
 
 
 def nothing() -> bytes:

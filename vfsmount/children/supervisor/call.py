@@ -90,5 +90,10 @@ def signed(value: int) -> int:
     return value - (1 << 32) if value >> 31 else value
 
 
+def signed_long(value: int) -> int:
+    """The ``loff_t`` in a register."""
+    return value - (1 << 64) if value >> 63 else value
+
+
 def not_supported(hint: str) -> OSError:
     return os_error(errno.ENOTSUP, None, hint=hint)

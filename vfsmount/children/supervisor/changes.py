@@ -14,6 +14,7 @@ from vfsmount.children.supervisor.call import (
     AT_SYMLINK_NOFOLLOW,
     PROCEED,
     Call,
+    signed_long,
 )
 from vfsmount.errors import os_error
 from vfsmount.vfs.ending import Purpose
@@ -113,7 +114,7 @@ def truncate(call: Call) -> int:
     path = call.resolve(0)
     if path is None:
         return PROCEED
-    length = call.args[1] - (1 << 64) if call.args[1] >> 63 else call.args[1]
+    length = signed_long(call.args[1])
     writer = call.family.writers.get(path)
     if writer is not None:
         real.truncate(writer.node.local, length)

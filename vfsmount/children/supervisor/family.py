@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 _THREADS: Final = 16
 """Calls of one family that are answered at the same time, at most."""
+_APART: Final = 32
+"""Numbers below those of lazily read files that have to be free: a process may be opening others meanwhile."""
 _SWEEP: Final = 0.05
 """Seconds after which a file that was closed is looked for, while nothing else happens."""
 
@@ -142,27 +144,47 @@ class Family:
         return attr, self.skeleton.place(path, attr)
 
     def node_of(self, pid: int, number: int) -> Node | None:
-        """The file of ours that a process's descriptor leads to."""
+        """The file of ours that a process's descriptor leads to; None also where nobody may look."""
+        try:
+            return self.behind(pid, number)
+        except PermissionError:
+            return None
+
+    def behind(self, pid: int, number: int) -> Node | None:
+        """As :meth:`node_of`. Raises: PermissionError where the process lets nobody look."""
         link = f"/proc/{pid}/fd/{number}"
         try:
             leads_to = real.readlink(link)
             if not leads_to.startswith(self.skeleton.root):
                 return None
             return self.skeleton.behind(leads_to, real.stat(link))
+        except PermissionError:
+            raise
         except OSError:
             return None
 
     def lazy_number(self, pid: int) -> int | None:
-        """A free number for a file that is fetched while it is read; None: there is none. Under :attr:`placing`."""
-        for number in self.lazy:
-            if not real.access(f"/proc/{pid}/fd/{number}", 0, follow_symlinks=False):
-                return number
-        return None
+        """A free number for a file that is fetched while it is read; None: there is none. Under :attr:`placing`.
+
+        None also where so many others are open that the kernel could be about to give away one of these.
+        """
+        try:
+            taken = {int(name) for name in real.listdir(f"/proc/{pid}/fd")}
+        except OSError:
+            return None
+        if not self.lazy or sum(number < self.lazy.start for number in taken) > self.lazy.start - _APART:
+            return None
+        return next((number for number in self.lazy if number not in taken), None)
 
     def fill_open(self, pid: int) -> None:
         """Have the whole of every such file that the process has open."""
+        if not self.skeleton.open_nodes():
+            return
         for number in self.lazy:
-            node = self.node_of(pid, number)
+            try:
+                node = self.behind(pid, number)
+            except PermissionError:
+                return self.fill_all()
             if node is not None and node.is_open:
                 self.take_time()
                 node.fill()
@@ -244,11 +266,11 @@ class Family:
         name = self._names.get(note.number)
         call = Call(self, note)
         try:
-            if not self.view.table.points:  # a filter cannot be removed
+            answers = ANSWERS.get(name or "")
+            if answers is not None and not self.view.table.points:  # a filter cannot be removed
                 self.listener.proceed(note.ident)
                 return
             try:
-                answers = ANSWERS.get(name or "")
                 answer = lazy(call, name) if answers is None else answers(call)
             except Outside as outside:
                 logger.debug("%s of %s from inside a mount", name, outside.path)

@@ -19,6 +19,7 @@ import weakref
 from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
+from vfsmount.children.supervisor.sharing import Readers
 from vfsmount.transfer.spool import scratch_directory
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Node:
         self.lock = threading.RLock()
         self.writing = False
         """A child writes it; what it holds is the truth."""
+        self.readers: Final = Readers()
+        """Under :attr:`lock`."""
         self._source: OpenFile | None = None
         self._number = -1
         self._missing: set[int] | None = None
@@ -62,6 +65,20 @@ class Node:
     def is_open(self) -> bool:
         """Whether it holds the object open, for what is still to be fetched."""
         return self._source is not None
+
+    @property
+    def is_lost(self) -> bool:
+        """Some of its content is not here, and there is nowhere to fetch it from any more."""
+        with self.lock:
+            return self._source is None and bool(self._missing)
+
+    def has(self, start: int, stop: int) -> bool:
+        """Whether ``[start, stop)`` of the content is here."""
+        missing = self._missing
+        if missing is None:
+            return False
+        chunks = range(start // CHUNK, -(-min(stop, self.attr.size) // CHUNK))
+        return missing.isdisjoint(chunks)
 
     def lend(self, source: OpenFile) -> None:
         """``source`` is an open reader of this very version; it is closed as soon as it is of no more use."""

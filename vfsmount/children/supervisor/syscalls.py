@@ -24,6 +24,7 @@ _X86_64: Final[Mapping[str, int]] = {
     "sendmsg": 46, "fsync": 74, "fdatasync": 75, "preadv": 295, "sendmmsg": 307, "preadv2": 327, "write": 1,
     "io_uring_setup": 425, "seccomp": 317, "close_range": 436, "epoll_wait": 232, "futex": 202, "writev": 20,
     "prctl": 157, "fcntl": 72, "flock": 73, "readahead": 187, "fadvise64": 221, "copy_file_range": 326,
+    "io_submit": 209, "pidfd_getfd": 438,
 }  # fmt: skip
 _AARCH64: Final[Mapping[str, int]] = {
     "setxattr": 5, "lsetxattr": 6, "getxattr": 8, "lgetxattr": 9, "listxattr": 11, "llistxattr": 12,
@@ -37,6 +38,7 @@ _AARCH64: Final[Mapping[str, int]] = {
     "write": 64, "readv": 65, "writev": 66, "pread64": 67,
     "preadv": 69, "sendfile": 71, "fsync": 82, "fdatasync": 83, "futex": 98, "prctl": 167, "sendmsg": 211, "mmap": 222,
     "sendmmsg": 269, "seccomp": 277, "preadv2": 286, "io_uring_setup": 425, "close_range": 436,
+    "io_submit": 2, "pidfd_getfd": 438,
 }  # fmt: skip
 
 BY_PATH: Final = (
