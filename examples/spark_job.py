@@ -11,20 +11,23 @@ and elsewhere ``spark.executorEnv.AWS_ACCESS_KEY_ID`` and so on, which Spark sho
 that ``spark.redaction.regex`` knows.
 """
 
-import functools
 import os
 
 import vfsmount
 from vfsmount import CloudBucketMount, Secret
 
 
-@functools.cache
 def mounted():
-    """Mount in this worker process, which serves one task after another."""
+    """Mount in this worker process, which serves one task after another.
+
+    Each task comes with functions of its own, so what one of them remembers is not known to the next.
+    """
+    if vfsmount.is_active():
+        return
     bucket = os.environ.get("VFSMOUNT_EXAMPLE_BUCKET", "s3-bucket-name")  # The bucket's name, not its ARN.
     endpoint = os.environ.get("VFSMOUNT_EXAMPLE_ENDPOINT")  # None: AWS itself.
     mount = CloudBucketMount(bucket, bucket_endpoint_url=endpoint, secret=Secret.from_env(), region="us-east-1")
-    return vfsmount.activate({"/my-mount": mount})
+    vfsmount.activate({"/my-mount": mount})
 
 
 def sizes(names):

@@ -126,7 +126,13 @@ def test_spark_job(moto: Server, moto_bucket: str, s3: dict[str, str], tmp_path:
     moto.put(moto_bucket, "there.txt", b"12345")
     found = subprocess.run(
         [sys.executable, str(EXAMPLES / "spark_job.py")],
-        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent), "SPARK_LOCAL_IP": "127.0.0.1", **s3},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(EXAMPLES.parent),
+            "PYSPARK_PYTHON": sys.executable,
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            **s3,
+        },
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -149,6 +155,26 @@ def test_what_a_worker_of_spark_runs(moto: Server, moto_bucket: str, s3: dict[st
         check=False,
     )
     assert found.stdout == "[('there.txt', 5), ('there.txt', 5)]\n", found.stderr
+
+
+def test_what_a_worker_of_spark_is_sent(moto: Server, moto_bucket: str, s3: dict[str, str]) -> None:
+    """The functions of the main program are pickled by value, for each task anew."""
+    pytest.importorskip("cloudpickle")
+    moto.put(moto_bucket, "there.txt", b"12345")
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent), **s3}
+    lines = {
+        "main": "job = runpy.run_path(sys.argv[1], run_name='job')['sizes']; "
+        "sys.stdout.buffer.write(cloudpickle.dumps(job))",
+        "worker": "job = sys.stdin.buffer.read(); "
+        "print([size for _ in range(2) for size in cloudpickle.loads(job)(['there.txt'])])",
+    }
+    sent = b""
+    for line in lines.values():
+        command = [sys.executable, "-c", f"import cloudpickle, runpy, sys; {line}", str(EXAMPLES / "spark_job.py")]
+        found = subprocess.run(command, env=environment, input=sent, capture_output=True, timeout=60, check=False)
+        assert found.returncode == 0, found.stderr.decode()
+        sent = found.stdout
+    assert sent == b"[('there.txt', 5), ('there.txt', 5)]\n"
 
 
 def test_kubernetes(moto: Server, moto_bucket: str, s3: dict[str, str], tmp_path: Path) -> None:
