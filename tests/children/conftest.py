@@ -7,10 +7,12 @@ import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.children.natively import ROOT
 from vfsmount import CloudBucketMount
 from vfsmount.children.supervisor.detect import supervision
 from vfsmount.session import Children, Session, activate_stores
@@ -75,3 +77,16 @@ def failed(*argv: Any, **options: Any) -> str:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, **options)
     assert done.returncode != 0
     return done.stderr
+
+
+@pytest.fixture
+def native_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if supervision() is None:
+        pytest.skip("no seccomp user notification here")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("scratch")))
+    found = tmp_path / "bucket"
+    (found / "dir").mkdir(parents=True)
+    (found / "a.txt").write_text("alpha\n")
+    (found / "dir" / "b.txt").write_text("beta\n")
+    return found

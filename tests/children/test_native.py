@@ -12,85 +12,18 @@ import sys
 import tempfile
 import textwrap
 from pathlib import Path
-from typing import Final
 
 import pytest
 
+from tests.children.natively import PRELUDE, QUIET, ROOT, run
 from vfsmount.children.supervisor.detect import supervision
-
-ROOT: Final = Path(__file__).resolve().parent.parent.parent
-QUIET: Final = "ignore:This process:DeprecationWarning"
-PRELUDE: Final = """
-import ctypes, errno, os, subprocess, sys, threading
-import vfsmount
-
-bucket = sys.argv[1]
-libc = ctypes.CDLL(None, use_errno=True)
-libc.fopen.restype = ctypes.c_void_p
-libc.fopen.argtypes = [ctypes.c_char_p] * 2
-libc.fread.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_void_p]
-libc.fputs.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
-libc.fclose.argtypes = [ctypes.c_void_p]
-
-def opened(path, mode):
-    file = libc.fopen(path.encode(), mode)
-    if not file:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
-    return file
-
-def c_read(path, size=100):
-    file = opened(path, b"r")
-    buffer = ctypes.create_string_buffer(size)
-    found = libc.fread(buffer, 1, size, file)
-    libc.fclose(file)
-    return buffer.raw[:found]
-
-def c_write(path, text):
-    file = opened(path, b"w")
-    libc.fputs(text, file)
-    libc.fclose(file)
-
-def c_call(function, *arguments):
-    if getattr(libc, function)(*arguments):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-def stored(name):
-    with vfsmount.passthrough(), open(f"{bucket}/{name}", "rb") as file:
-        return file.read()
-
-def activate(**options):
-    return vfsmount.activate({"/my-mount": f"file://{bucket}"}, native=True, **options)
-"""
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if supervision() is None:
-        pytest.skip("no seccomp user notification here")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("scratch")))
-    found = tmp_path / "bucket"
-    (found / "dir").mkdir(parents=True)
-    (found / "a.txt").write_text("alpha\n")
-    (found / "dir" / "b.txt").write_text("beta\n")
-    return found
-
-
-def run(bucket: Path, code: str, *arguments: str, stderr: str | None = "") -> str:
-    """What the program prints; it ends well and says nothing else."""
-    finished = subprocess.run(
-        # CPython warns at every fork of a process that has threads.
-        [sys.executable, "-W", QUIET, "-c", PRELUDE + textwrap.dedent(code), str(bucket), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    if stderr is not None:
-        assert finished.stderr == stderr
-    return finished.stdout
+def bucket(native_bucket: Path) -> Path:
+    return native_bucket
 
 
 def test_native_code_and_python_see_the_same(bucket: Path) -> None:
@@ -370,53 +303,6 @@ def test_what_only_this_process_has(bucket: Path) -> None:
         assert not vfsmount.is_active()
     """
     assert run(bucket, code).startswith("ENOTSUP /my-mount")
-
-
-def test_where_the_process_is_supervised_already(bucket: Path) -> None:
-    """By ``vfsmount run --native``: a filter below another cannot be answered by anybody else."""
-    command = [sys.executable, "-m", "vfsmount", "run", "--native", "--mount", f"/other=file://{bucket}", "--"]
-    code = """
-        try:
-            activate()
-        except OSError as error:
-            print(errno.errorcode[error.errno], vfsmount.is_active())
-    """
-    finished = subprocess.run(
-        [*command, sys.executable, "-c", PRELUDE + textwrap.dedent(code), str(bucket)],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=True,
-    )
-    assert finished.stdout == "ENOTSUP False\n"
-
-
-def test_a_program_that_is_started_by_one_joins(bucket: Path, tmp_path: Path) -> None:
-    """Such as a worker that imports the main program again; other mounts than those of the process above it has not."""
-    worker = PRELUDE + textwrap.dedent("""
-        with activate():
-            os.makedirs("/my-mount/by-worker")
-            c_write("/my-mount/by-worker/x", b"from C")
-            assert open("/my-mount/by-worker/x").read() == "from C"
-            with vfsmount.activate({"/other": f"file://{bucket}"}):
-                assert os.listdir("/other/dir") == ["b.txt"]
-        try:
-            vfsmount.activate({"/other": f"file://{bucket}"}, native=True)
-        except OSError as error:
-            print(errno.errorcode[error.errno], error.filename)
-    """)
-    (tmp_path / "worker.py").write_text(worker)
-    code = """
-        with activate():
-            for env in (None, dict(os.environ)):
-                command = [sys.executable, sys.argv[2], bucket]
-                done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
-                assert (done.stdout, done.stderr) == ("ENOTSUP /other\\n", ""), done
-                assert c_read("/my-mount/by-worker/x") == b"from C"
-                os.unlink("/my-mount/by-worker/x")
-                os.rmdir(f"{bucket}/by-worker")
-    """
-    run(bucket, code, str(tmp_path / "worker.py"))
 
 
 def test_what_is_still_written_at_the_end(bucket: Path) -> None:

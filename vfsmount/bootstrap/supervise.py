@@ -23,15 +23,10 @@ class Mounts:
 
     def load(self, path: str | None) -> tuple[list[Mount], Callable[[], None]]:
         """As ``children.native.server.Loader`` has it."""
-        described: dict[str, Any] = {}
-        options: dict[str, Any] = {}
-        if path is not None:
-            with open(path, "rb") as file:
-                document = json.loads(b"\n".join(file.read().split(b"\n")[4:]))
-            described, options = document["mounts"], document["options"]
+        described, options = _described(path)
         before, kept, new = self._known, {}, {}
         for point, data in described.items():
-            text = json.dumps({**data, "secret": None}, sort_keys=True)
+            text = _text(data)
             if point in before and before[point][0] == text:
                 kept[point] = before[point]
             else:
@@ -46,6 +41,29 @@ class Mounts:
                 release()
 
         return [mount for _, mount, _ in kept.values()], let_go
+
+    def other(self, path: str | None) -> dict[str, list[str]]:
+        """As ``children.native.server.Loader`` has it."""
+        found: dict[str, list[str]] = {}
+        for point, data in _described(path)[0].items():
+            if point in self._known and self._known[point][0] != _text(data):
+                here, there = json.loads(self._known[point][0]), json.loads(_text(data))
+                found[point] = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
+        return found
+
+
+def _described(path: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The mounts and the options that a handover file holds; none where there is no file."""
+    if path is None:
+        return {}, {}
+    with open(path, "rb") as file:
+        document = json.loads(b"\n".join(file.read().split(b"\n")[4:]))
+    return document["mounts"], document["options"]
+
+
+def _text(data: dict[str, Any]) -> str:
+    """What tells one mount from another: all but who asks."""
+    return json.dumps({**data, "secret": None}, sort_keys=True)
 
 
 def _mounted(described: dict[str, Any], memory_limit: int | None) -> dict[str, tuple[str, Mount, Callable[[], None]]]:

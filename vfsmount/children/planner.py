@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_PEER: Final = "vfsmount.children.native.peer"
+_SUPERVISOR: Final = "VFSMOUNT_SUPERVISOR"
+"""As there."""
 _RUN: Final = "from vfsmount.bootstrap.script import run; run()"
 
 
@@ -174,7 +178,7 @@ class Planner:
 
     def go_native(self) -> bool:
         """Have this process's own system calls answered, of native code as of Python. True where they were before, as
-        those of the process above. Raises: OSError.
+        those of the process above. Raises: OSError; ValueError where those mount another bucket at the same point.
         """
         from vfsmount.children.handover import places
         from vfsmount.children.native.peer import peer
@@ -192,9 +196,11 @@ class Planner:
         return native.joins
 
     def show(self) -> None:
-        """The mounts are others now. Raises: OSError."""
+        """The mounts are others now. Raises: OSError; ValueError where native code sees another bucket there."""
         if self._native is not None:
             self._native.mount(self._table, self.handover.file())
+        elif (peer := _supervised()) is not None and self._table.points:
+            peer.check(self.handover.file())
 
     def end(self, goes: Callable[[str], bool]) -> list[OSError]:
         """The mounts of these paths are about to go: what native code has closed is uploaded. What could not be, or is
@@ -311,6 +317,15 @@ class Planner:
             if needle in text and self._staging.mentions(text):
                 return True
         return False
+
+
+def _supervised() -> Peer | None:
+    """Who answers this process's system calls, for the one above it or for what it mounted before."""
+    if _SUPERVISOR not in os.environ and _PEER not in sys.modules:
+        return None
+    from vfsmount.children.native.peer import above
+
+    return above()
 
 
 def _texts(command: Command) -> list[str]:

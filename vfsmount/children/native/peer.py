@@ -9,6 +9,8 @@ import functools
 import json
 import logging
 import os
+import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -53,6 +55,8 @@ class Peer:
         self._page = Page(f"{self.base}/page")
         self._lock = threading.RLock()
         self._link: socket.socket | None = None
+        self._links: set[socket.socket] = set()
+        """All connections, the one that is free and those in use."""
         self._pid = real.getpid()
         self._seen = 0
         self._table: MountTable | None = None
@@ -60,8 +64,7 @@ class Peer:
         self.failures: list[OSError] = []
         """What was written through the supervisor and could not be uploaded; who looks takes them away."""
         self.supervisor = 0
-        with self._lock:
-            self._connect()
+        self._link = self._connect()
         os.register_at_fork(after_in_child=self._after_fork)
 
     def enter(self, architecture: Architecture) -> None:
@@ -72,7 +75,7 @@ class Peer:
         self.ask("look", pid=real.getpid(), address=at, expected=word.raw.hex())
         lazy, number = lazy_numbers(), architecture.numbers["seccomp"]
         instructions = bpf.program(architecture, lazy)
-        link = self._link or self._connect()
+        link = self._link = self._link or self._connect()
         # This thread alone at first, which only hands the listener over: another one could wait for its first answer
         # while it holds the interpreter's lock, and so for ever.
         with enter.undisturbed():
@@ -92,14 +95,15 @@ class Peer:
         """Serve what the file ``handover`` describes, or nothing: then every call is the kernel's own again.
 
         Returns the mount points that native code does not see. A forked child, and who joins, changes nothing.
-        Raises: OSError.
+        Raises: OSError; ValueError where native code sees another bucket there.
         """
-        self._table = table
         owns = self._pid == real.getpid() and not self.joins
         if not owns and not table.mounts:
+            self._table = table
             table.before = None
             return []
-        answer = self.ask("mount", path=handover) if owns else self.ask("join")
+        answer = self.ask("mount", path=handover) if owns else self._same(handover)
+        self._table = table
         for mount in table.mounts:
             shared = mount.point in answer["points"]
             mount.fs.changes.share(functools.partial(self.tell, mount.point) if shared else None)
@@ -109,6 +113,29 @@ class Peer:
             if mount.point in answer["points"] and (made := mount.fs.changes.made()):
                 self.tell(mount.point, "", True, made)
         return [point for point in table.points if point not in answer["points"]]
+
+    def answers(self) -> bool:
+        """Whether it answers this process's calls: a variable goes to others too. Raises: OSError."""
+        seen = self.ask("seen")
+        try:
+            found = real.stat(seen["point"]) if seen else None
+        except OSError:
+            return False
+        return found is None or [found.st_dev, found.st_ino] == seen["identity"]
+
+    def check(self, handover: str | None) -> None:
+        """This process mounts that for Python alone. Raises: ValueError where native code sees another bucket there."""
+        with contextlib.suppress(OSError):  # the supervisor has ended, or nothing is supervised by it
+            self._same(handover)
+
+    def _same(self, handover: str | None) -> dict[str, Any]:
+        answer = self.ask("join", path=handover)
+        for point, names in answer["other"].items():
+            raise ValueError(
+                f"mount point {point!r}: native code of this process sees another mount there, which was made with "
+                f"native=True above it (other {', '.join(names)}); take another mount point, or the same mount"
+            )
+        return answer
 
     def sync(self) -> None:
         """Have what the supervisor has changed until now; asks only where there is something, or may be."""
@@ -137,15 +164,19 @@ class Peer:
     def ask(self, verb: str, **arguments: object) -> dict[str, Any]:
         """Raises: OSError with what the supervisor says; EIO where it is gone."""
         with self._lock:
+            # A signal handler or a finalizer that asks while this waits for its answer takes a connection of its own.
+            link, self._link = self._link, None
             try:
-                link = self._link or self._connect()
+                link = link or self._connect()
                 link.sendall(_question(verb, arguments))
                 answer = _answer(link)
             except BaseException as error:
-                self._disconnect()  # or the next answer would be this one's
+                self._drop(link)  # or the next answer would be this one's
                 if isinstance(error, OSError):
                     raise os_error(errno.EIO, None, hint="the supervisor's process is gone") from error
                 raise
+            self._drop(self._link)
+            self._link = link
         return _heard(answer)
 
     def _take(self, answer: dict[str, Any]) -> None:
@@ -168,27 +199,31 @@ class Peer:
             finally:
                 real.fd_close(here)
             self.supervisor = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
-            self._link = socket.socket(fileno=out_of_the_way(link.detach()))
+            link = socket.socket(fileno=out_of_the_way(link.detach()))
+            self._links.add(link)
+            return link
         except BaseException:
             link.close()
             raise
-        return self._link
 
     def leave(self) -> None:
         """Nothing was entered: the supervisor ends with the connection."""
-        self._disconnect()
-
-    def _disconnect(self) -> None:
         link, self._link = self._link, None
+        self._drop(link)
+
+    def _drop(self, link: socket.socket | None) -> None:
         if link is not None:
+            self._links.discard(link)
             link.close()
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
-        link, self._link = self._link, None
-        if link is not None:
+        self.failures = []
+        self._link = None
+        for link in self._links:
             with contextlib.suppress(OSError):
                 link.close()
+        self._links = set()
         if self._listener >= 0:
             real.fd_close(self._listener)
         enter.allow(self.supervisor)
@@ -223,17 +258,19 @@ def peer(places: Sequence[str]) -> Peer:
 
     Raises: OSError (ENOTSUP, EBUSY, EPERM: it cannot be had here).
     """
-    if not _peer:
-        _peer.append(_joined() or _entered(places))
+    if above() is None:
+        _peer.append(_entered(places))
     return _peer[0]
 
 
-def _joined() -> Peer | None:
-    base = os.environ.get(SUPERVISOR)
-    try:
-        return Peer(base, joins=True) if base else None
-    except OSError:  # that process has ended, or this one has left it
-        return None
+def above() -> Peer | None:
+    """That of this process, or of the one above that this one is supervised with; None: there is none."""
+    if not _peer and (base := os.environ.get(SUPERVISOR)):
+        with contextlib.suppress(OSError):  # that process has ended
+            found = Peer(base, joins=True)
+            if found.answers():
+                _peer.append(found)
+    return _peer[0] if _peer else None
 
 
 def _entered(places: Sequence[str]) -> Peer:
@@ -242,7 +279,11 @@ def _entered(places: Sequence[str]) -> Peer:
         raise os_error(errno.ENOTSUP, None, hint=UNSUPPORTED)
     with real.passthrough():
         base = tempfile.mkdtemp(prefix="vfsmount-", dir=os.path.realpath(scratch_directory()))
-        _start(base, places)
+        try:
+            _start(base, places)
+        except BaseException:
+            shutil.rmtree(base, ignore_errors=True)
+            raise
     found = Peer(base, joins=False)
     try:
         found.enter(architecture)
@@ -266,7 +307,8 @@ def _start(base: str, places: Sequence[str]) -> None:
     try:
         said = started.communicate(timeout=_PATIENCE)[0]
     except BaseException:
-        started.kill()
+        with contextlib.suppress(OSError):
+            os.killpg(started.pid, signal.SIGKILL)  # the process that it has left behind, too
         started.wait()
         raise
     if said != b"ready":

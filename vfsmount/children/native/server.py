@@ -24,6 +24,8 @@ from vfsmount.vfs.mounts import Mount, MountTable
 
 logger = logging.getLogger(__name__)
 
+_PATIENCE: Final = 60.0
+"""Seconds for who started this process to connect."""
 _KEPT: Final = 10_000
 """Changes that are told one by one; who has missed more is told that anything may have changed."""
 
@@ -35,6 +37,11 @@ class Loader(Protocol):
         """All mounts from now on, those that stay as they are, and a function that lets go of the others.
 
         Raises: OSError, ValueError.
+        """
+
+    def other(self, path: str | None) -> dict[str, list[str]]:
+        """The mount points at which the file describes another mount than the one that is there, and the names of the
+        options that differ, but for the secret. Raises: OSError.
         """
 
 
@@ -58,13 +65,16 @@ class Server:
             real.fd_close(here)
         self._socket.listen(64)
         self._listener = -1
+        self._met = threading.Event()
+        """Somebody has connected."""
         self._over = threading.Event()
         """There is a family to wait for, or there will be none."""
 
     def run(self) -> None:
         """Until the last process of the family has ended, or the one that never entered has."""
         threading.Thread(target=self._accept, daemon=True).start()
-        self._over.wait()
+        if self._met.wait(_PATIENCE):  # else who started this one is gone already
+            self._over.wait()
         if self._family is not None:
             self._family.wait()
         self._loader.load(None)[1]()
@@ -72,6 +82,7 @@ class Server:
     def _accept(self) -> None:
         while True:
             link, _ = self._socket.accept()
+            self._met.set()
             threading.Thread(target=self._converse, args=(link,), daemon=True).start()
 
     def _converse(self, link: socket.socket) -> None:
@@ -143,10 +154,20 @@ class Server:
             mount.fs.changes.share(functools.partial(self._tell, mount.point))
         self._table.set_mounts(mounts)
         let_go()
-        return {"points": points, **self._on_sync(self._now)}
+        return {"points": points, "other": {}, **self._on_sync(self._now)}
 
-    def _on_join(self) -> dict[str, Any]:
-        return {"points": list(self._table.points), **self._on_sync(self._now)}
+    def _on_join(self, path: str | None) -> dict[str, Any]:
+        """Show nothing else; tell whether it is what the file describes."""
+        other = self._loader.other(path)
+        return {"points": list(self._table.points), "other": other, **self._on_sync(self._now)}
+
+    def _on_seen(self) -> dict[str, Any]:
+        """What the family sees at a mount point, device and inode, for who wants to know whether it belongs to it."""
+        if self._family is None or not self._table.points:
+            return {}
+        point = self._table.points[0]
+        found = self._family.attr(point)[1]
+        return {"point": point, "identity": [found.st_dev, found.st_ino]}
 
     def _on_writing(self) -> dict[str, Any]:
         return {"paths": self._family.writers.paths() if self._family is not None else []}
