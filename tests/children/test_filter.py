@@ -12,15 +12,15 @@ from vfsmount.children.supervisor import bpf
 from vfsmount.children.supervisor.attributes import Look, pack_stat, pack_statx
 from vfsmount.children.supervisor.dispatch import ANSWERS
 from vfsmount.children.supervisor.notify import Listener
-from vfsmount.children.supervisor.syscalls import ARCHITECTURES, BY_PATH
+from vfsmount.children.supervisor.syscalls import ARCHITECTURES, BY_OTHER_MEANS, BY_PATH, NEWER
 
 LAZY: Final = range(960, 1024)
 
 
-def verdict(architecture: str, number: int, *arguments: int, audit: int | None = None) -> int:
+def verdict(architecture: str, number: int, *arguments: int, audit: int | None = None, stdin: bool = False) -> int:
     """What the kernel's interpreter would return. Source: linux/filter.h."""
     found = ARCHITECTURES[architecture]
-    program = list(struct.iter_unpack("HBBI", bpf.program(found, LAZY)))
+    program = list(struct.iter_unpack("HBBI", bpf.program(found, LAZY, stdin=stdin)))
     six = [*arguments, *[0] * (6 - len(arguments))]
     data = struct.pack("IIQ6Q", number, found.audit if audit is None else audit, 0, *six)
     at = accumulator = 0
@@ -31,6 +31,8 @@ def verdict(architecture: str, number: int, *arguments: int, audit: int | None =
             accumulator = struct.unpack_from("I", data, k)[0]
         elif code == 0x15:
             at += yes if accumulator == k else no
+        elif code == 0x45:
+            at += yes if accumulator & k else no
         elif code == 0x35:
             at += yes if accumulator >= k else no
         else:
@@ -72,6 +74,73 @@ def test_whatever_could_show_the_content_of_a_lazy_file_is_sent(name: str) -> No
     assert verdict(name, 500, 970) == bpf.NOTIFY  # whatever it is
     assert verdict(name, numbers["close"], 970) == bpf.ALLOW
     assert verdict(name, numbers["sendmsg"], 5, 0, bpf.HANDOVER) == bpf.ALLOW
+
+
+SHOWS: Final = {
+    "read": (0, 63), "readv": (19, 65), "pread64": (17, 67), "preadv": (295, 69), "preadv2": (327, 286),
+    "lseek": (8, 62), "dup": (32, 23), "dup2": (33, None), "dup3": (292, 24), "fcntl": (72, 25), "splice": (275, 76),
+    "tee": (276, 77), "copy_file_range": (326, 285), "finit_module": (313, 273), "kexec_file_load": (320, 294),
+    "execveat": (322, 281), "linkat": (265, 37), "name_to_handle_at": (303, 264), "open_tree": (428, 428),
+    "open_tree_attr": (467, 467), "move_mount": (429, 429), "statx": (332, 291), "newfstatat": (262, 79),
+}  # fmt: skip
+"""Calls that show, by the descriptor that is their first argument, the content or what tells of it, or that make
+another name or descriptor for the file; all of Linux 6.17. Numbers on x86_64 and aarch64."""
+NAMES_ELSEWHERE: Final = {
+    "sendmsg": (46, 211), "sendmmsg": (307, 269), "io_submit": (209, 2), "fsconfig": (431, 431),
+    "pidfd_getfd": (438, 438), "mount": (165, 40), "openat": (257, 56), "openat2": (437, 437),
+}  # fmt: skip
+"""Reach the file by a descriptor in memory, or by another process's, or by a path through /proc: whatever they are
+called with, they are looked at. Of io_uring there is nothing, and handles of files are not given out."""
+SHOWS_NOTHING: Final = {
+    "close": (3, 57), "close_range": (436, 436), "write": (1, 64), "writev": (20, 66), "pwrite64": (18, 68),
+    "pwritev": (296, 70), "pwritev2": (328, 287), "fsync": (74, 82), "fdatasync": (75, 83), "ftruncate": (77, 46),
+    "fchdir": (81, 50), "fchmod": (91, 52), "fchown": (93, 55), "flock": (73, 32), "getdents64": (217, 61),
+    "fstatfs": (138, 44), "fgetxattr": (193, 10), "flistxattr": (196, 13), "fsetxattr": (190, 7),
+    "fremovexattr": (199, 16), "readahead": (187, 213), "fadvise64": (221, 223), "sync_file_range": (277, 84),
+    "fallocate": (285, 47), "vmsplice": (278, 75), "syncfs": (306, 267), "setns": (308, 268), "cachestat": (451, 451),
+    "epoll_ctl": (233, 21), "signalfd4": (289, 74), "fanotify_mark": (301, 263), "quotactl_fd": (443, 443),
+    "mount_setattr": (442, 442), "fspick": (433, 433), "fsmount": (432, 432), "pidfd_send_signal": (424, 424),
+    "landlock_restrict_self": (446, 446), "io_uring_enter": (426, 426), "accept4": (288, 242), "recvmsg": (47, 212),
+    "recvfrom": (45, 207), "sendto": (44, 206), "bind": (49, 200), "connect": (42, 203),
+    "brk": (12, 214), "munmap": (11, 215), "rt_sigprocmask": (14, 135), "prlimit64": (302, 261),
+    "exit_group": (231, 94),
+}  # fmt: skip
+"""By a descriptor for reading a regular file they fail, or tell and move nothing; the last ones have none."""
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_standard_input_that_is_fetched_while_it_is_read(name: str) -> None:
+    numbers = ARCHITECTURES[name].numbers
+    column = list(ARCHITECTURES).index(name)
+    for call, both in SHOWS.items():
+        number = both[column]
+        if number is not None:
+            assert numbers[call] == number
+            assert verdict(name, number, 0, 0, stdin=True) == bpf.NOTIFY, call
+            assert verdict(name, number, LAZY[3], stdin=True) == bpf.NOTIFY, call
+            if call not in BY_PATH and call not in BY_OTHER_MEANS:
+                assert verdict(name, number, 0, 0) == verdict(name, number, 1, 0, stdin=True) == bpf.ALLOW, call
+    for call, both in NAMES_ELSEWHERE.items():
+        assert numbers[call] == both[column]
+        assert verdict(name, numbers[call], 5, 6, 7, stdin=True) == verdict(name, numbers[call], 5) == bpf.NOTIFY, call
+    for call, both in SHOWS_NOTHING.items():
+        assert verdict(name, both[column], 0, 0, 0, stdin=True) == bpf.ALLOW, call
+    anonymous, shared = 0x22, 0x01
+    assert verdict(name, numbers["mmap"], 0, 100, 3, anonymous, 0, stdin=True) == bpf.ALLOW
+    assert verdict(name, numbers["mmap"], 0, 100, 1, shared, 0, stdin=True) == bpf.NOTIFY
+    assert verdict(name, numbers["mmap"], 0, 100, 1, shared, 3, stdin=True) == bpf.ALLOW
+    assert verdict(name, numbers["mmap"], 0, 100, 1, shared, LAZY[0], stdin=True) == bpf.NOTIFY
+    assert verdict(name, numbers["sendfile"], 1, 0, stdin=True) == bpf.NOTIFY
+    assert verdict(name, numbers["sendfile"], 0, 3, stdin=True) == bpf.ALLOW
+    for request in (0x40049409, 0xC020660B):  # FICLONE, FIEMAP
+        assert verdict(name, numbers["ioctl"], 0, request, 0, stdin=True) == bpf.NOTIFY
+    assert verdict(name, numbers["ioctl"], 0, 0x5401, 1 << 40, stdin=True) == bpf.ALLOW  # isatty
+    for number in (NEWER, 500):
+        assert verdict(name, number, 0, stdin=True) == bpf.NOTIFY
+        assert verdict(name, number, 1, stdin=True) == bpf.ALLOW
+    for number in range(NEWER):  # nothing else is slower for it
+        if number not in numbers.values():
+            assert verdict(name, number, 0, stdin=True) == bpf.ALLOW
 
 
 def test_every_call_on_a_path_is_answered() -> None:

@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from tests.children.conftest import Served, output
+from vfsmount.children.supervisor import planner
 
 SIZE: Final = (48 << 20) + 12345
 MOST: Final = 12 << 20
@@ -46,6 +47,14 @@ def fetched(served: Served) -> int:
         ("tail -c 100 /my-mount/large", SIZE - 100, 100),
         ("cat /my-mount/large | head -c 300000", 0, 300_000),
         (f"{sys.executable} -Sc '{PREAD}'", 30_000_000, 9),
+        ("head -c 100 < /my-mount/large", 0, 100),
+        ("head -c 100 < /my-mount/large | base64 | base64 -d", 0, 100),
+        ("cat < /my-mount/large | head -c 300000", 0, 300_000),
+        ("tail -c 100 < /my-mount/large", SIZE - 100, 100),
+        ("{ head -c 5; } < /my-mount/large; cat /my-mount/a.txt > /dev/null", 0, 5),
+        ("cd /my-mount && (dd bs=100000 count=1 status=none; head -c 100) < large", 0, 100_100),
+        ("dd if=/my-mount/large bs=1M count=1 status=none", 0, 1 << 20),
+        ("dd if=/my-mount/large bs=1000 skip=40000 count=2 status=none", 40_000_000, 2000),
         (f"{sys.executable} -ISc '{SEEK}'", SIZE - 10008, 9),
     ],
 )  # fmt: skip
@@ -68,6 +77,15 @@ def test_a_look_moves_megabytes(large: Served, content: bytes, line: str, start:
         "dd if=/my-mount/large of=copy bs=1M status=none && sha256sum copy",
         "exec 7< /my-mount/large; (head -c 5 <&7 > /dev/null); tail -c +1 /my-mount/large | sha256sum",
         "(head -c 1 /my-mount/large; sha256sum /my-mount/large) | tail -c +2",
+        "(head -c 1 > /dev/null; sha256sum /my-mount/large; cat > /dev/null) < /my-mount/large",
+        "(dd bs=1M count=3; cat) < /my-mount/large 2> /dev/null | sha256sum",
+        "cat /dev/stdin < /my-mount/large | sha256sum",
+        "cat < /dev/stdin < /my-mount/large | sha256sum",
+        "cp /dev/stdin copy < /my-mount/large && sha256sum copy",
+        "exec < /my-mount/large; sha256sum <&0",
+        "exec < /my-mount/large; exec 5<&0 < /dev/null; sha256sum <&5",
+        "tail -c +1 < /my-mount/large | sha256sum",
+        "split -b 10M < /my-mount/large; cat x?? | sha256sum",
         "cat /dev/fd/8 8< /my-mount/large | sha256sum",
         "tar -C /my-mount -cf - large | tar -xOf - | sha256sum",
         "dd if=/my-mount/large bs=1M skip=1 status=none > rest; (head -c 1M /my-mount/large; cat rest) | sha256sum",
@@ -84,6 +102,10 @@ size = os.stat('/my-mount/large').st_size
 def show(data): print(hashlib.sha256(data).hexdigest())
 number = os.open('/my-mount/large', os.O_RDONLY)
 how = sys.argv[1]
+if 'zero' in sys.argv:
+    os.dup2(number, 0)
+    os.close(number)
+    number = 0
 if how == 'pread': show(b''.join(os.pread(number, 1 << 20, at) for at in range(0, size, 1 << 20)))
 elif how == 'mmap': show(mmap.mmap(number, 0, prot=mmap.PROT_READ))
 elif how == 'dup': show(open(os.dup(number), 'rb').read())
@@ -145,12 +167,49 @@ elif how == 'data':
 """
 
 
-@pytest.mark.parametrize(
-    "how", "pread mmap dup readv sendfile copy_file_range fork pass proc dev relative aio getfd data".split()
-)
+HOW: Final = "pread mmap dup readv sendfile copy_file_range fork pass proc dev relative aio getfd data".split()
+
+
+@pytest.mark.parametrize("how", HOW)
 def test_whatever_call_reads_it(large: Served, content: bytes, how: str, tmp_path: Path) -> None:
     found = output(sys.executable, "-c", PROGRAM, how, cwd=tmp_path)
     assert found.strip() == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_whatever_call_reads_it_as_standard_input(
+    large: Served, content: bytes, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a program for which it would not be decided so."""
+    monkeypatch.setattr(planner, "reads_lazily", lambda *_, **__: True)
+    found = output(sys.executable, "-c", PROGRAM, how, "zero", cwd=tmp_path)
+    assert found.strip() == hashlib.sha256(content).hexdigest()
+
+
+THREADED: Final = """
+import os, sys, threading
+number = os.open('/my-mount/large', os.O_RDONLY)
+if 'threads' in sys.argv:
+    threading.Thread(target=threading.Event().wait, args=(60,), daemon=True).start()
+os.dup2(number, 0)
+assert len(os.read(0, 99)) == 99
+os._exit(0)
+"""
+
+
+def test_where_other_threads_could_be_about_to_read_it_is_fetched_first(
+    large: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "reads_lazily", lambda *_, **__: True)
+    output(sys.executable, "-I", "-c", THREADED)
+    assert fetched(large) <= MOST
+    output(sys.executable, "-I", "-c", THREADED, "threads")
+    assert fetched(large) >= SIZE
+
+
+def test_a_standard_descriptor_that_was_closed_is_the_next_one(large: Served, content: bytes) -> None:
+    code = "import os; os.close(0); print(os.open('/my-mount/large', 0), os.pread(0, 9, 40000000).hex())"
+    assert output(sys.executable, "-I", "-c", code).split() == ["0", content[40_000_000:][:9].hex()]
 
 
 def test_a_file_that_is_being_read_can_be_replaced_when_it_is_closed(large: Served) -> None:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping
 from typing import Final
 
-from vfsmount.children.supervisor.syscalls import BY_PATH, Architecture
+from vfsmount.children.supervisor.syscalls import BY_DESCRIPTOR, BY_OTHER_MEANS, BY_PATH, NEWER, Architecture
 
 NOTIFY: Final = 0x7FC00000
 """SECCOMP_RET_USER_NOTIF."""
@@ -25,6 +25,9 @@ SHARING_IOCTLS: Final = (0x4020940D, 0xC0189436, 0x4C0A)
 
 Source: linux/fs.h, linux/loop.h.
 """
+SHOWING_IOCTLS: Final = (0x40049409, 0x4C00, 0x4C06, 0xC020660B, 1)
+"""FICLONE, LOOP_SET_FD, LOOP_CHANGE_FD (all of the descriptor in the third argument), FIEMAP, FIBMAP."""
+_MAP_ANONYMOUS: Final = 0x20
 X32: Final = 0x40000000
 """Numbers from here on are those of the x32 ABI, which has the architecture of x86_64. Source: asm/unistd.h."""
 
@@ -32,6 +35,7 @@ _LOAD: Final = 0x20
 """BPF_LD | BPF_W | BPF_ABS."""
 _EQUAL: Final = 0x15
 _AT_LEAST: Final = 0x35
+_ANY_BIT: Final = 0x45
 _RETURN: Final = 0x06
 _NUMBER, _ARCH = 0, 4
 _ARGUMENT: Final = 16
@@ -42,13 +46,14 @@ def _step(code: int, k: int, yes: int = 0, no: int = 0) -> bytes:
     return struct.pack("HBBI", code, yes, no, k)
 
 
-def program(architecture: Architecture, lazy: range) -> bytes:
+def program(architecture: Architecture, lazy: range, *, stdin: bool = False) -> bytes:
     """The filter's instructions, eight bytes each.
 
     Calls on paths are sent here; so is every call whose first argument (for ``mmap``, ``sendfile`` and ``ioctl``
     another one too) is a number in ``lazy``, the descriptors of files that are fetched while they are read, but the
     few calls that need no content, and calls that name descriptors in memory. ``io_uring`` is not there (ENOSYS),
-    because its calls would pass by a filter, nor is the x32 ABI, whose calls would all pass.
+    because its calls would pass by a filter, nor is the x32 ABI, whose calls would all pass. ``stdin``: so are calls
+    whose argument is 0, where it is a descriptor.
     """
     numbers = architecture.numbers
     steps = [
@@ -63,17 +68,17 @@ def program(architecture: Architecture, lazy: range) -> bytes:
         if name in numbers:
             steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, NOTIFY)]
     steps += [_step(_EQUAL, numbers["io_uring_setup"], 0, 1), _step(_RETURN, ERRNO | errno.ENOSYS)]
-    steps += _lazily_read(numbers, lazy) if lazy else []
+    steps += _lazily_read(numbers, lazy, stdin=stdin) if lazy else []
     steps.append(_step(_RETURN, ALLOW))
     return b"".join(steps)
 
 
-def _lazily_read(numbers: Mapping[str, int], lazy: range) -> list[bytes]:
+def _lazily_read(numbers: Mapping[str, int], lazy: range, *, stdin: bool) -> list[bytes]:
     """What concerns files that are fetched while they are read."""
     steps = []
     for name in "close close_range futex write writev prctl fadvise64 readahead flock".split():
         steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, ALLOW)]
-    for name in ("sendmmsg", "io_submit", "pidfd_getfd"):
+    for name in BY_OTHER_MEANS:
         steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, NOTIFY)]
     # May carry a descriptor; the launcher's own, which carries the listener, is told by its flags.
     steps += [
@@ -83,14 +88,39 @@ def _lazily_read(numbers: Mapping[str, int], lazy: range) -> list[bytes]:
         _step(_RETURN, ALLOW),
         _step(_RETURN, NOTIFY),
     ]
-    steps += [_step(_EQUAL, numbers["ioctl"], 0, 2 + 2 * len(SHARING_IOCTLS)), _step(_LOAD, _ARGUMENT + 8)]
-    for request in SHARING_IOCTLS:
+    requests = len(SHARING_IOCTLS) + len(SHOWING_IOCTLS) * stdin
+    steps += [_step(_EQUAL, numbers["ioctl"], 0, 2 + 2 * requests), _step(_LOAD, _ARGUMENT + 8)]
+    for request in (*SHARING_IOCTLS, *(SHOWING_IOCTLS if stdin else ())):
         steps += [_step(_EQUAL, request, 0, 1), _step(_RETURN, NOTIFY)]
     steps.append(_step(_LOAD, _NUMBER))
     for name, position in (("mmap", 4), ("sendfile", 1), ("ioctl", 2)):
         test = _in_range(position, lazy)
         steps += [_step(_EQUAL, numbers[name], 0, len(test)), *test, _step(_LOAD, _NUMBER)]
-    return [*steps, *_in_range(0, lazy)]
+    return [*steps, *(_by_standard_input(numbers) if stdin else ()), *_in_range(0, lazy)]
+
+
+def _by_standard_input(numbers: Mapping[str, int]) -> list[bytes]:
+    """The number is 0, which for most calls is anything but a descriptor: these are told by name, and by being new."""
+    steps = [
+        _step(_EQUAL, numbers["mmap"], 0, 6),
+        _step(_LOAD, _ARGUMENT + 8 * 3),
+        _step(_ANY_BIT, _MAP_ANONYMOUS, 3, 0),
+        _step(_LOAD, _ARGUMENT + 8 * 4),
+        _step(_EQUAL, 0, 0, 1),
+        _step(_RETURN, NOTIFY),
+        _step(_RETURN, ALLOW),
+        _step(_EQUAL, numbers["sendfile"], 0, 4),
+        _step(_LOAD, _ARGUMENT + 8),
+        _step(_EQUAL, 0, 0, 1),
+        _step(_RETURN, NOTIFY),
+        _step(_RETURN, ALLOW),
+    ]
+    calls = []
+    for name in BY_DESCRIPTOR:
+        if name in numbers:
+            calls += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, NOTIFY)]
+    calls += [_step(_AT_LEAST, NEWER, 0, 1), _step(_RETURN, NOTIFY), _step(_RETURN, ALLOW)]
+    return [*steps, _step(_LOAD, _ARGUMENT), _step(_EQUAL, 0, 0, len(calls) + 1), _step(_LOAD, _NUMBER), *calls]
 
 
 def nothing() -> bytes:

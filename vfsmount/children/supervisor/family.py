@@ -41,13 +41,17 @@ class Family:
     """Threads take turns: one waits for the next call and answers it, if that takes no request; if it does, another
     one waits meanwhile."""
 
-    def __init__(self, table: MountTable, architecture: Architecture, lazy_numbers: range) -> None:
+    def __init__(
+        self, table: MountTable, architecture: Architecture, lazy_numbers: range, *, stdin: bool = False
+    ) -> None:
         self.view: Final = View(table)
         self.skeleton: Final = Skeleton(self.view)
         self.resolver: Final = Resolver(table, self.skeleton.root, self.skeleton.by_alias)
         self.writers: Final = Writers(self.skeleton)
         self.architecture: Final = architecture
         self.lazy: Final = lazy_numbers
+        self.stdin: Final = stdin and bool(lazy_numbers)
+        """Descriptor 0 is one of them too."""
         self.listener: Listener = Listener.__new__(Listener)
         self._names: Final = {number: name for name, number in architecture.numbers.items()}
         self._turn = threading.Lock()
@@ -163,6 +167,10 @@ class Family:
         except OSError:
             return None
 
+    def is_lazy(self, number: int) -> bool:
+        """Whether the filter knows that number: a file behind it may be read while it is fetched."""
+        return number in self.lazy or (self.stdin and number == 0)
+
     def lazy_number(self, pid: int) -> int | None:
         """A free number for a file that is fetched while it is read; None: there is none. Under :attr:`placing`.
 
@@ -172,6 +180,8 @@ class Family:
             taken = {int(name) for name in real.listdir(f"/proc/{pid}/fd")}
         except OSError:
             return None
+        if not {0, 1, 2} <= taken:  # whoever has closed one of these means to get it
+            return None
         if not self.lazy or sum(number < self.lazy.start for number in taken) > self.lazy.start - _APART:
             return None
         return next((number for number in self.lazy if number not in taken), None)
@@ -180,7 +190,7 @@ class Family:
         """Have the whole of every such file that the process has open."""
         if not self.skeleton.open_nodes():
             return
-        for number in self.lazy:
+        for number in (*self.lazy, *([0] * self.stdin)):
             try:
                 node = self.behind(pid, number)
             except PermissionError:

@@ -124,7 +124,9 @@ class Launch:
         self.cwd: Final = cwd
         self.env: Final = env
         self._name = name
-        self._rendezvous = Rendezvous(family.skeleton.base, bpf.program(family.architecture, family.lazy))
+        self._rendezvous = Rendezvous(
+            family.skeleton.base, bpf.program(family.architecture, family.lazy, stdin=family.stdin)
+        )
         self._command: Final = functools.partial(
             self._rendezvous.command, program, argv, restore_signals=restore_signals, variables=variables
         )

@@ -29,11 +29,13 @@ _F_DUPFD: Final = 0
 _F_DUPFD_CLOEXEC: Final = 1030
 _MOST_PIECES: Final = 1024
 """UIO_MAXIOV."""
-_OTHER_POSITIONS: Final = {"mmap": 4, "sendfile": 1, "ioctl": 2}
+_POSITIONS: Final = {"mmap": (4,), "sendfile": (1,), "ioctl": (0, 2)}
 _HARMLESS_IOCTLS: Final = frozenset({0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451})
 """TCGETS (``isatty``), TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX. Source: asm-generic/ioctls.h."""
-_OF_ANY: Final = frozenset({"sendmsg", "sendmmsg", "io_submit"})
-"""Numbers stand in memory that another thread may change."""
+_OF_ANY: Final = frozenset({"sendmsg", "sendmmsg", "io_submit", "fsconfig"})
+"""Numbers stand in memory that another thread may change, or where only some of these calls have one."""
+_WITHOUT: Final = frozenset({"pidfd_getfd", "mount", "open_tree", "open_tree_attr", "move_mount"})
+"""Reach a file that is open by another process's number, or by a path through ``/proc``."""
 
 
 def lazy(call: Call, name: str | None) -> int:
@@ -41,12 +43,12 @@ def lazy(call: Call, name: str | None) -> int:
     if name in _OF_ANY or (name == "ioctl" and call.args[1] & 0xFFFFFFFF in SHARING_IOCTLS):
         call.family.fill_open(call.pid)
         return PROCEED
-    if name == "pidfd_getfd":  # the number is one of another process
+    if name in _WITHOUT:
         call.family.fill_all()
         return PROCEED
-    for argument in {0, _OTHER_POSITIONS.get(name or "", 0)}:
+    for argument in _POSITIONS.get(name or "", (0,)):
         number = signed(call.args[argument])
-        if number not in call.family.lazy:
+        if not call.family.is_lazy(number):
             continue
         try:
             node = call.family.behind(call.pid, number)
@@ -71,6 +73,8 @@ def _is_harmless(call: Call, name: str | None) -> bool:
     """Nothing of the content will be seen."""
     if name == "fcntl":
         return call.integer(1) not in (_F_DUPFD, _F_DUPFD_CLOEXEC)
+    if name in ("dup2", "dup3"):  # to where it is trapped too, and nobody is about to read what was there before
+        return call.family.stdin and call.integer(1) == 0 and _is_alone(call.pid)
     if name == "ioctl":
         return call.integer(1) in _HARMLESS_IOCTLS
     if name == "copy_file_range":  # fails but between files
@@ -79,6 +83,14 @@ def _is_harmless(call: Call, name: str | None) -> bool:
         except OSError:
             return True
     return False
+
+
+def _is_alone(pid: int) -> bool:
+    """Whether the process has one thread."""
+    try:
+        return len(real.listdir(f"/proc/{pid}/task")) == 1
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

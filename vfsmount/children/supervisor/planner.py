@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vfsmount.children.supervisor.detect import lazy_numbers
 from vfsmount.children.supervisor.family import Family
 from vfsmount.children.supervisor.launch import Launch
+from vfsmount.children.supervisor.stdin import reads_lazily
 
 if TYPE_CHECKING:
     from vfsmount.children.supervisor.syscalls import Architecture
@@ -42,14 +43,15 @@ class Supervisor:
 
         Raises: what looking at the directory raises.
         """
-        family = Family(self._table, self._architecture, lazy_numbers())
+        program = argv[0] if executable is None else executable
+        stdin = reads_lazily([program, *argv[1:]], self._table.points, inside=directory is not None)
+        family = Family(self._table, self._architecture, lazy_numbers(), stdin=stdin)
         try:
             if directory is not None:
                 attr, _ = family.attr(directory)
                 if not attr.is_dir:
                     raise NotADirectoryError(20, os.strerror(20), directory)
                 cwd = family.skeleton.local(directory)
-            program = argv[0] if executable is None else executable
             launch = Launch(
                 family,
                 program,
