@@ -6,6 +6,8 @@ import ctypes
 import errno
 import fcntl
 import os
+import signal
+import stat
 import subprocess
 from pathlib import Path
 
@@ -14,8 +16,26 @@ import pytest
 import vfsmount
 from tests.session.starting import interpreter, start, untouched
 from vfsmount import real
-from vfsmount.shim.occupancy import MARK, Occupancy
+from vfsmount.shim import occupancy
+from vfsmount.shim.occupancy import MARK, NOTE, Occupancy
 from vfsmount.testing import MemoryStore
+
+
+def is_guarded(point: str) -> bool:
+    """Whether a placeholder is at ``point``, and its lock where that says; nothing can be below it."""
+    lock, _, note = real.readlink(point).rpartition("/")
+    with pytest.raises(NotADirectoryError):
+        real.stat(point)
+    return note == NOTE and stat.S_ISREG(real.stat(lock).st_mode)
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of temporary files, with nothing in it."""
+    path = tmp_path / "scratch"
+    path.mkdir()
+    monkeypatch.setenv("TMPDIR", str(path))
+    return path
 
 
 class TestLeaks:
@@ -25,8 +45,11 @@ class TestLeaks:
             assert libc.open(f"{point}/x".encode(), os.O_WRONLY | os.O_CREAT, 0o600) == -1
             assert ctypes.get_errno() == errno.ENOTDIR
             assert libc.mkdir(point.encode(), 0o700) == -1
-            with vfsmount.passthrough():
-                assert Path(point).read_bytes() == MARK
+            assert is_guarded(point)
+            for path in (point, f"{point}/", f"{point}/x"):  # a regular file there would be written to
+                for flags in (os.O_WRONLY, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, os.O_RDONLY):
+                    assert libc.open(path.encode(), flags, 0o600) == -1
+                    assert ctypes.get_errno() in (errno.ENOTDIR, errno.EISDIR)
             ran = subprocess.run(["/bin/sh", "-c", f"echo leaked > {point}/x"], capture_output=True, text=True)
             assert ran.returncode != 0
             assert ran.stderr
@@ -42,10 +65,67 @@ class TestLeaks:
             os.close(now)
         assert now == before
 
-    def test_one_left_by_a_killed_process_is_taken_over(self, store: MemoryStore, point: str) -> None:
-        Path(point).write_bytes(MARK)
+    @pytest.mark.parametrize("cleared", [False, True])
+    def test_one_left_by_a_killed_process_is_taken_over(
+        self, store: MemoryStore, point: str, scratch: Path, cleared: bool
+    ) -> None:
+        ran = interpreter(
+            """
+            import os, signal, sys
+            from vfsmount.shim.occupancy import Occupancy
+
+            Occupancy().occupy(sys.argv[1])
+            os.kill(os.getpid(), signal.SIGKILL)
+            """,
+            point,
+        )
+        assert ran.returncode == -signal.SIGKILL, ran.stderr
+        text = os.readlink(point)
+        if cleared:
+            for path in scratch.iterdir():
+                path.unlink()
         with start(point, store):
             assert os.listdir(point) == []
+            assert real.readlink(point) == text
+            assert is_guarded(point)
+        assert not os.path.lexists(point)
+        assert list(scratch.iterdir()) == []
+
+    def test_a_link_that_only_looks_like_one(self, store: MemoryStore, point: str, tmp_path: Path) -> None:
+        """Whatever a link of somebody else's names is neither opened, made, nor removed."""
+        for lock in ("mine", "vfsmount-guard-mine"):
+            os.symlink(f"{tmp_path}/{lock}/{NOTE}", point)
+            with start(point, store):
+                assert os.listdir(point) == []
+            assert not os.path.exists(f"{tmp_path}/{lock}")
+            if os.path.lexists(point):
+                os.unlink(point)
+        os.mkfifo(tmp_path / "vfsmount-guard-fifo")
+        os.symlink(f"{tmp_path}/vfsmount-guard-fifo/{NOTE}", point)
+        with start(point, store):
+            assert os.listdir(point) == []
+        assert os.path.lexists(tmp_path / "vfsmount-guard-fifo")
+
+    def test_the_file_of_an_earlier_version_is_replaced(self, store: MemoryStore, point: str) -> None:
+        Path(point).write_bytes(MARK)
+        with start(point, store):
+            assert is_guarded(point)
+        assert not os.path.lexists(point)
+
+    def test_no_place_for_temporary_files(
+        self, store: MemoryStore, point: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def nowhere() -> str:
+            raise PermissionError
+
+        monkeypatch.setattr(occupancy, "scratch_directory", nowhere)
+        with start(point, store):
+            assert real.readlink(point) == f"/dev/null/{NOTE}"
+            with pytest.raises(NotADirectoryError):
+                real.stat(point)
+            again = Occupancy()
+            again.occupy(point)
+            assert again.leaks(point) == []
         assert not os.path.lexists(point)
 
     def test_the_last_of_several_processes_removes_it(self, store: MemoryStore, point: str) -> None:
@@ -63,8 +143,7 @@ class TestLeaks:
                 point,
             )
             assert (ran.returncode, ran.stdout) == (0, "[]\n"), ran.stderr
-            with vfsmount.passthrough():
-                assert Path(point).read_bytes() == MARK
+            assert is_guarded(point)
         assert not os.path.lexists(point)
 
     def test_one_that_another_process_just_removes_is_made_anew(
@@ -80,14 +159,15 @@ class TestLeaks:
             removed.append(path)
             coming.occupy(point)  # in vain, as long as it is there
             unlink(path)
-            coming.occupy(point)
+            if path == point:
+                coming.occupy(point)
 
         monkeypatch.setattr(real, "unlink", remove)
         assert going.release(point) == []
         monkeypatch.undo()
-        assert Path(point).read_bytes() == MARK
+        assert is_guarded(point)
         assert coming.release(point) == []
-        assert removed == [point]
+        assert removed[0] == point
         assert not os.path.lexists(point)
 
     def test_one_that_another_process_is_about_to_remove_is_not_shared(
@@ -105,7 +185,7 @@ class TestLeaks:
 
         monkeypatch.setattr(fcntl, "flock", lock)
         coming.occupy(point)
-        assert Path(point).read_bytes() == MARK
+        assert is_guarded(point)
         assert coming.release(point) == []
         assert not os.path.lexists(point)
 
@@ -154,3 +234,11 @@ class TestLeaks:
         with pytest.raises(RuntimeError, match=point):
             active.close()
         assert os.path.isdir(point)
+
+    def test_a_mount_point_that_is_a_link_to_a_directory(self, store: MemoryStore, point: str, tmp_path: Path) -> None:
+        (tmp_path / "real").mkdir()
+        (tmp_path / "real" / "before").touch()
+        os.symlink("real", point)
+        with start(point, store):
+            assert os.listdir(point) == []
+        assert os.listdir(point) == ["before"]
