@@ -93,18 +93,18 @@ class TestLeaks:
 
     def test_a_link_that_only_looks_like_one(self, store: MemoryStore, point: str, tmp_path: Path) -> None:
         """Whatever a link of somebody else's names is neither opened, made, nor removed."""
-        for lock in ("mine", "vfsmount-guard-mine"):
+        for lock in ("mine", ".vfsmount-guard-mine"):
             os.symlink(f"{tmp_path}/{lock}/{NOTE}", point)
             with start(point, store):
                 assert os.listdir(point) == []
             assert not os.path.exists(f"{tmp_path}/{lock}")
             if os.path.lexists(point):
                 os.unlink(point)
-        os.mkfifo(tmp_path / "vfsmount-guard-fifo")
-        os.symlink(f"{tmp_path}/vfsmount-guard-fifo/{NOTE}", point)
+        os.mkfifo(tmp_path / ".vfsmount-guard-fifo")
+        os.symlink(f"{tmp_path}/.vfsmount-guard-fifo/{NOTE}", point)
         with start(point, store):
             assert os.listdir(point) == []
-        assert os.path.lexists(tmp_path / "vfsmount-guard-fifo")
+        assert os.path.lexists(tmp_path / ".vfsmount-guard-fifo")
 
     def test_the_file_of_an_earlier_version_is_replaced(self, store: MemoryStore, point: str) -> None:
         Path(point).write_bytes(MARK)

@@ -34,7 +34,7 @@ NOTE: Final = "a bucket is mounted here by a Python process"
 MARK: Final = b"A bucket is mounted here by a Python process; this file keeps other programs from writing below it.\n"
 """Content of a regular file that earlier versions put in the place of the link."""
 
-_LOCK_NAME: Final = "vfsmount-guard-"
+_LOCK_NAME: Final = ".vfsmount-guard-"
 """How the name of a lock begins; nothing else is opened or removed because a link says so."""
 
 _NO_LOCK: Final = "/dev/null"
