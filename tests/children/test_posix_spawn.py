@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,12 @@ def either(
     if request.param == "auto" and supervision() is None:
         pytest.skip("no seccomp user notification here")
     yield from serving(request.param, tmp_path_factory, monkeypatch)
+
+
+@pytest.fixture
+def staged(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """On a mount that takes any pattern of writes."""
+    yield from serving("staging", tmp_path_factory, monkeypatch, writes="staged")
 
 
 @contextlib.contextmanager
@@ -101,6 +108,69 @@ def test_files_opened_for_it(either: Served) -> None:
         pid = os.posix_spawn("/bin/sh", ["sh", "-c", "cat; echo more >&2"], os.environ, file_actions=actions)
         assert ended(pid) == 0
     assert either.stored("p") == b"beta\nmore\n"
+
+
+FLAGS = {
+    "new": os.O_CREAT | os.O_WRONLY,
+    "new, exclusively": os.O_CREAT | os.O_WRONLY | os.O_EXCL,
+    "new, to append": os.O_CREAT | os.O_WRONLY | os.O_APPEND,
+    "there, exclusively": os.O_CREAT | os.O_WRONLY | os.O_EXCL,
+    "there, anew": os.O_WRONLY | os.O_TRUNC,
+    "there, to append": os.O_WRONLY | os.O_APPEND,
+    "there": os.O_WRONLY,
+    "there, no link": os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW,
+    "a directory": os.O_RDONLY | os.O_DIRECTORY,
+    "there, as a directory": os.O_RDONLY | os.O_DIRECTORY,
+    "there, to be closed": os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC,
+    "none": os.O_WRONLY,
+}
+
+
+@pytest.mark.parametrize("case", FLAGS)
+def test_flags_mean_what_they_mean_on_a_disk(staged: Served, tmp_path: Path, case: str) -> None:
+    def outcome(top: str) -> tuple[object, ...]:
+        """Exit code or errno, what the program said, and the file's content."""
+        path = f"{top}/{case.split(',')[0]}"
+        if "there" in case:
+            Path(path).write_bytes(b"0123456789")
+        elif "directory" in case:
+            os.mkdir(path)
+        complaint = tmp_path / "complaint"
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 5, path, FLAGS[case], 0o644),
+            (os.POSIX_SPAWN_OPEN, 2, str(complaint), WRITING, 0o644),
+        ]
+        code: int | None = None
+        try:
+            code = ended(os.posix_spawn("/bin/sh", ["sh", "-c", "printf ab >&5"], os.environ, file_actions=actions))
+        except OSError as error:
+            code = error.errno
+        said = complaint.read_bytes() if complaint.exists() else b""
+        return code, said, Path(path).read_bytes() if os.path.isfile(path) else None
+
+    assert outcome("/my-mount") == outcome(str(tmp_path))
+
+
+def test_a_number_opened_to_be_closed_can_be_duplicated_before(either: Served) -> None:
+    closing = (os.POSIX_SPAWN_OPEN, 5, "/my-mount/a.txt", os.O_RDONLY | os.O_CLOEXEC, 0)
+    assert printed(["cat"], [closing, (os.POSIX_SPAWN_DUP2, 5, 0)]) == b"alpha\n"
+    seen = "cat <&5 || echo closed"
+    assert printed(["sh", "-c", seen], [closing]) == b"closed\n"
+    assert printed(["sh", "-c", seen], [closing, (os.POSIX_SPAWN_DUP2, 5, 5)]) == b"alpha\n"
+    again = (os.POSIX_SPAWN_OPEN, 5, "/my-mount/a.txt", os.O_RDONLY, 0)
+    assert printed(["sh", "-c", seen], [closing, again]) == b"alpha\n"
+    assert printed(["sh", "-c", seen], [closing, (os.POSIX_SPAWN_CLOSE, 5)]) == b"closed\n"
+
+
+def test_a_local_link_into_a_mount_is_followed_unless_it_is_not_to_be(either: Served, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/my-mount/a.txt")
+    (tmp_path / "new").symlink_to("/my-mount/made")
+    assert printed(["cat"], [(os.POSIX_SPAWN_OPEN, 0, str(tmp_path / "link"), os.O_RDONLY, 0)]) == b"alpha\n"
+    with pytest.raises(OSError) as caught:
+        printed(["cat"], [(os.POSIX_SPAWN_OPEN, 0, str(tmp_path / "link"), os.O_RDONLY | os.O_NOFOLLOW, 0)])
+    assert caught.value.errno == errno.ELOOP
+    assert printed(["echo", "x"], [(os.POSIX_SPAWN_OPEN, 1, str(tmp_path / "new"), WRITING, 0o644)]) == b""
+    assert either.stored("made") == b"x\n"
 
 
 def test_numbers_that_the_actions_mention_are_not_in_the_way(either: Served) -> None:

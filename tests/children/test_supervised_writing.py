@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import subprocess
@@ -162,6 +163,60 @@ def test_a_failed_upload_is_a_failed_exit(
     pid = os.posix_spawn("/bin/sh", ["sh", "-c", "echo x > /my-mount/new"], os.environ)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
     assert "new" not in supervised.keys()
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_every_way_to_wait_tells_of_the_upload(
+    supervised: Served, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    if refused:
+
+        def refuse(*arguments: object, **options: object) -> None:
+            raise Unavailable("no route", operation="put", bucket="bucket", key="new")
+
+        monkeypatch.setattr(MemoryStore, "put", refuse)
+
+    def status(code: int) -> int:
+        return os.waitstatus_to_exitcode(code)
+
+    def watched(pid: int) -> int:
+        """Seen first, and then waited for."""
+        seen = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert seen is not None
+        assert ("new" in supervised.keys()) is not refused
+        assert os.waitid(os.P_PID, pid, os.WEXITED) == seen
+        return seen.si_status
+
+    def polled(pid: int) -> int:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
+        assert found is not None
+        assert (found.si_pid, found.si_code) == (pid, os.CLD_EXITED)
+        return found.si_status
+
+    ways: list[Callable[[int], int]] = [
+        lambda pid: status(os.waitpid(pid, 0)[1]),
+        lambda pid: status(os.wait4(pid, 0)[1]),
+        watched,
+        polled,
+    ]
+    for way in ways:
+        pid = os.posix_spawn("/bin/sh", ["sh", "-c", "echo x > /my-mount/new"], os.environ)
+        assert way(pid) == refused
+        if not refused:
+            assert supervised.stored("new") == b"x\n"
+            os.unlink("/my-mount/new")
+    pid = os.posix_spawn("/bin/sh", ["sh", "-c", "echo x > /my-mount/new; exit 7"], os.environ)
+    assert watched(pid) == 7
+
+
+def test_asyncio_sees_the_upload(supervised: Served) -> None:
+    async def write() -> int:
+        child = await asyncio.create_subprocess_exec("sh", "-c", "echo x > /my-mount/new")
+        return await asyncio.wait_for(child.wait(), 60)
+
+    assert asyncio.run(write()) == 0
+    assert supervised.stored("new") == b"x\n"
 
 
 def test_a_killed_writer_leaves_what_a_disk_would_have(supervised: Served) -> None:

@@ -13,6 +13,7 @@ import ssl
 import sys
 import wave
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -260,6 +261,38 @@ def test_regression_a_socket_is_not_bound_on_the_disk_for_want_of_one_on_the_mou
         sock.bind("../beside")  # leads out of the mount
     assert sorted(os.listdir(tmp_path)) == sorted(["beside", os.path.basename(point), os.path.basename(read_only)])
     os.unlink(tmp_path / "beside")
+
+
+@pytest.mark.parametrize("given", ["sock", b"sock"])
+def test_regression_a_message_is_not_sent_to_a_socket_on_the_disk_instead_of_one_on_the_mount(
+    point: str, given: str | bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the kernel's directory from now on
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
+        there.bind(given)
+        there.settimeout(30)
+        os.chdir(point)
+        Path("file").write_bytes(b"")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sends: list[Callable[[str | bytes], int]] = [
+                lambda path: sock.sendto(b"x", path),
+                lambda path: sock.sendto(b"x", 0, path),
+                lambda path: sock.sendmsg([b"x"], [], 0, path),
+            ]
+            for send in sends:
+                for path, number in ((given, errno.ENOENT), (f"{point}/file", errno.ECONNREFUSED)):
+                    with pytest.raises(OSError) as caught:
+                        send(path)
+                    assert caught.value.errno == number
+                assert send("../sock") == 1  # leads out of the mount
+                assert there.recv(10) == b"x"
+            with pytest.raises(OSError) as caught:
+                sock.sendmsg([b"x"])
+            assert caught.value.errno in (errno.ENOTCONN, errno.EDESTADDRREQ)
+            for wrong in ((), (b"x",), (b"x", 0, "a", "b"), ("text", given)):
+                with pytest.raises(TypeError):
+                    sock.sendto(*wrong)  # type: ignore[arg-type]
+    os.unlink(tmp_path / os.fsdecode(given))
 
 
 def test_other_sockets_are_as_ever(point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,9 +114,30 @@ def _addresses(seam: Seam, module: ModuleType) -> None:
 
         return connect_ex
 
-    seam.wrap(module.socket, "bind", make_bind)
-    seam.wrap(module.socket, "connect", make_connect)
-    seam.wrap(module.socket, "connect_ex", make_connect_ex)
+    def make_sendto(original: Function) -> Function:
+        def sendto(self: Any, /, data: Any = None, *rest: Any) -> Any:
+            if len(rest) in (1, 2) and not isinstance(data, str):
+                rest = (*rest[:-1], address(self, rest[-1], _no_listener))
+            return original(self, data, *rest)
+
+        return sendto
+
+    def make_sendmsg(original: Function) -> Function:
+        def sendmsg(self: Any, buffers: Any, ancdata: Any = (), flags: Any = 0, address_: Any = None, /) -> Any:
+            if address_ is None:
+                return original(self, buffers, ancdata, flags)
+            return original(self, buffers, ancdata, flags, address(self, address_, _no_listener))
+
+        return sendmsg
+
+    for name, make in (
+        ("bind", make_bind),
+        ("connect", make_connect),
+        ("connect_ex", make_connect_ex),
+        ("sendto", make_sendto),
+        ("sendmsg", make_sendmsg),
+    ):
+        seam.wrap(module.socket, name, make)
 
 
 def _no_socket(path: str) -> OSError:

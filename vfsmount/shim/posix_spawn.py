@@ -18,6 +18,7 @@ from vfsmount import real
 from vfsmount.shim.context import ShimContext
 from vfsmount.shim.process import Child, Command, environment_for, planned, started
 from vfsmount.shim.route import follow_up
+from vfsmount.vfs.ending import opening
 
 if TYPE_CHECKING:
     from vfsmount.shim.description import Description
@@ -108,25 +109,27 @@ def _text(path: Any) -> str | None:
 class _Actions:
     """File actions with what concerns our open files in them replaced; in its block the numbers of those are open."""
 
-    __slots__ = ("_context", "_given", "_opened", "_stand_ins", "actions", "entries")
+    __slots__ = ("_closing", "_context", "_given", "_opened", "_stand_ins", "actions", "entries")
 
     def __init__(self, context: ShimContext, given: object) -> None:
         self._context = context
         self._given = list(given) if isinstance(given, (tuple, list)) else []
         self._opened: list[tuple[int, Description]] = []
         self._stand_ins: list[int] = []
+        self._closing: dict[object, None] = {}  # numbers that were opened with O_CLOEXEC, and not used again since
         self.actions: list[object] = []
         self.entries: list[Description] = []
         """Our open files that the program gets."""
 
     @property
     def changed(self) -> bool:
-        return any(one is not other for one, other in zip(self.actions, self._given, strict=True))
+        return any(one is not other for one, other in zip(self.actions, self._given, strict=False))
 
     def __enter__(self) -> _Actions:
         try:
             for action in self._given:
                 self.actions.append(self._served(action))
+            self.actions += [(os.POSIX_SPAWN_CLOSE, number) for number in self._closing]
         except BaseException:
             self.__exit__()
             raise
@@ -139,24 +142,48 @@ class _Actions:
             self._context.fds.close_logged(number, entry)  # the program still has it
 
     def _served(self, action: object) -> object:
-        if not isinstance(action, tuple) or len(action) < 3:
+        if not isinstance(action, tuple) or len(action) < 2:
             return action  # a wrong one is the original's to judge
-        if action[0] == os.POSIX_SPAWN_DUP2:
+        if action[0] == os.POSIX_SPAWN_DUP2 and len(action) == 3:
+            self._closing.pop(action[2], None)
             entry = self._context.fds.get(action[1])
             if entry is not None:
                 self.entries.append(entry)
+        elif action[0] == os.POSIX_SPAWN_CLOSE:
+            self._closing.pop(action[1], None)
         elif action[0] == os.POSIX_SPAWN_OPEN and len(action) == 5:
-            path = action[2]
+            _, number, path, flags, mode = action
+            self._closing.pop(number, None)
             try:
-                target = self._context.router.route(path)
-                if target is not None:
-                    return (os.POSIX_SPAWN_DUP2, self._open(target, action[3], action[4]), action[1])
-                local = self._context.router.local(path)
+                target, local = self._place(path, flags)
             except OSError as error:
                 raise follow_up(error, path) from error.__cause__
+            if target is not None:
+                try:
+                    stand_in = self._open(target, flags, mode)
+                except OSError as error:
+                    raise follow_up(error, path) from error.__cause__
+                if flags & os.O_CLOEXEC:
+                    self._closing[number] = None
+                return (os.POSIX_SPAWN_DUP2, stand_in, number)
             if local is not path:
-                return (*action[:2], local, *action[3:])
+                return (os.POSIX_SPAWN_OPEN, number, local, flags, mode)
         return action
+
+    def _place(self, path: Any, flags: Any) -> tuple[str | None, object]:
+        """The mounted path, also behind links on the disk, or None and the local one. Raises: OSError."""
+        router, purpose = self._context.router, opening(flags)
+        follow = not (isinstance(flags, int) and flags & os.O_NOFOLLOW)
+        target = router.route(path, follow=follow, purpose=purpose)
+        local = path if target is not None else router.local(path)
+        if target is None and isinstance(local, (str, bytes, os.PathLike)):
+            try:
+                (real.stat if follow else real.lstat)(local)
+            except ValueError:
+                pass  # the original's to judge
+            except OSError as error:
+                target = router.retry(error, path, follow=follow, purpose=purpose)
+        return target, local
 
     def _open(self, target: str, flags: Any, mode: Any) -> int:
         """Open it here, and give a number that no action mentions. Raises: OSError."""

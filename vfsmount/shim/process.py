@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 _Function = Callable[..., Any]
 FAILED: Final = 1
 """Exit code in the stead of 0."""
+_ENDED: Final = tuple(getattr(os, name, None) for name in ("CLD_EXITED", "CLD_KILLED", "CLD_DUMPED"))
 _ATTRIBUTE: Final = "_vfsmount_child"
 """Where a Popen object keeps its :class:`Child`."""
 
@@ -295,6 +296,7 @@ def _waits(running: dict[int, Child]) -> Iterator[_Function]:
     for name in ("wait", "wait3", "wait4", "waitpid"):
         if hasattr(os, name):
             yield _wait(name, running)
+    yield _waitid(running)
 
 
 def _wait(name: str, running: dict[int, Child]) -> _Function:
@@ -312,6 +314,28 @@ def _wait(name: str, running: dict[int, Child]) -> _Function:
 
     wait.__name__ = name
     return wait
+
+
+def _waitid(running: dict[int, Child]) -> _Function:
+    """With WNOWAIT the program stays to be waited for; what it wrote is uploaded all the same."""
+    original = getattr(os, "waitid", None)
+
+    def waitid(_: object, /, *arguments: Any, **named: Any) -> Any:
+        assert original is not None
+        found = original(*arguments, **named)
+        if found is None or found.si_code not in _ENDED:
+            return found
+        child = running.get(found.si_pid)
+        if child is None:
+            return found
+        options = arguments[2]
+        if not options & os.WNOWAIT:
+            del running[found.si_pid]
+        if child.finish_logged() or found.si_status != 0:
+            return found
+        return type(found)((*found[:3], FAILED, found[4]))
+
+    return waitid
 
 
 def ended(popen: Any) -> None:

@@ -53,7 +53,9 @@ _OS: Final[Mapping[str, Treatment]] = {
         "fdatasync ftruncate fchmod fchown sendfile copy_file_range splice posix_fadvise set_blocking set_inheritable "
         "tcgetpgrp tcsetpgrp ttyname"
     ),
-    **_routed("execv execve posix_spawn posix_spawnp spawnv spawnve spawnvp spawnvpe system wait wait3 wait4 waitpid"),
+    **_routed(
+        "execv execve posix_spawn posix_spawnp spawnv spawnve spawnvp spawnvpe system wait wait3 wait4 waitid waitpid"
+    ),
     **_left(_BY_ITSELF, "isatty get_blocking get_inheritable fpathconf get_terminal_size device_encoding"),
     **_routed("walk fwalk"),
     **_left(_ON_ROUTED, "makedirs removedirs renames fdopen popen get_exec_path"),
@@ -62,7 +64,7 @@ _OS: Final[Mapping[str, Treatment]] = {
     **_left(
         _SPECIAL,
         "eventfd_read eventfd_write timerfd_gettime timerfd_gettime_ns timerfd_settime timerfd_settime_ns login_tty "
-        "grantpt unlockpt ptsname setns waitid",
+        "grantpt unlockpt ptsname setns",
     ),
 }
 
