@@ -90,7 +90,7 @@ class Server:
         try:
             with link:
                 while True:
-                    data, ancillary, _, _ = link.recvmsg(1 << 16, socket.CMSG_SPACE(4))
+                    data, ancillary, _, _ = link.recvmsg(1 << 16, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
                     if not data:
                         break
                     for _, _, descriptors in ancillary:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from vfsmount.children.supervisor import memory
+from vfsmount import real
+from vfsmount.children.supervisor import memory, procfs
 from vfsmount.children.supervisor.notify import Cancelled, Notification
 from vfsmount.children.supervisor.paths import AT_FDCWD, Magic
 from vfsmount.errors import os_error
@@ -13,6 +14,7 @@ from vfsmount.vfs.ending import Purpose
 
 if TYPE_CHECKING:
     from vfsmount.children.supervisor.family import Family
+    from vfsmount.children.supervisor.skeleton import Node
 
 PROCEED: Final = -(1 << 62)
 """Answer: the kernel is to do the call as it stands."""
@@ -35,8 +37,8 @@ class Call:
         self.note = note
         self.pid = note.pid
         self.args = note.args
-        self.magic = False
-        """A path led through /proc."""
+        self.magic: str | None = None
+        """A path that led through /proc, with the number of this process in the stead of ``self``."""
 
     def integer(self, position: int) -> int:
         """A C ``int``."""
@@ -66,13 +68,27 @@ class Call:
         start = AT_FDCWD if dirfd is None else self.integer(dirfd)
         try:
             path = self.family.resolver.resolve(self.pid, start, raw, follow=follow, purpose=purpose)
-        except Magic:
-            self.magic = True
+        except Magic as magic:
+            self.magic = magic.path
             return None
         if path is not None:
             self.family.take_time()
             self.family.settle()
         return path
+
+    def reopened(self) -> Node | None:
+        """The file of ours that :attr:`magic` leads to."""
+        if self.magic is None:
+            return None
+        try:
+            return self.family.skeleton.behind(real.readlink(self.magic), real.stat(self.magic))
+        except OSError:
+            return None
+
+    def may_reopen(self) -> None:
+        """Have all of every file that is being read, if the path may lead to one of them behind our back."""
+        if self.magic is not None and procfs.may_open(self.magic):
+            self.family.fill_all()
 
     def write(self, position: int, data: bytes) -> None:
         """Into the buffer that the argument points to. Raises: EFAULT."""

@@ -9,6 +9,7 @@ from typing import Final
 from vfsmount import real
 from vfsmount.children.supervisor import memory
 from vfsmount.children.supervisor.call import (
+    AT_EMPTY_PATH,
     AT_REMOVEDIR,
     AT_SYMLINK_FOLLOW,
     AT_SYMLINK_NOFOLLOW,
@@ -70,6 +71,8 @@ def link(call: Call) -> int:
 
 def linkat(call: Call) -> int:
     source = call.resolve(1, 0, follow=bool(call.integer(4) & AT_SYMLINK_FOLLOW))
+    if call.integer(4) & AT_EMPTY_PATH and not call.text(1):
+        call.family.fill_all()
     return _link(call, source, call.resolve(3, 2, follow=False))
 
 
@@ -113,7 +116,10 @@ def fchownat(call: Call) -> int:
 def truncate(call: Call) -> int:
     path = call.resolve(0)
     if path is None:
-        return PROCEED
+        node = call.reopened()
+        if node is None or node.writing:
+            return PROCEED
+        path = node.path
     length = signed_long(call.args[1])
     writer = call.family.writers.get(path)
     if writer is not None:
@@ -210,6 +216,7 @@ def _rename(call: Call, source: str | None, target: str | None, flags: int, name
 
 def _link(call: Call, source: str | None, target: str | None) -> int:
     if source is None and target is None:
+        call.may_reopen()
         return PROCEED
     if source is None or target is None:
         raise os_error(errno.EXDEV, source, target)

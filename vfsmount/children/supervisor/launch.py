@@ -69,7 +69,7 @@ class Rendezvous:
             link = self._accept(pid)
             try:
                 link.settimeout(_PATIENCE)
-                data, ancillary, _, _ = link.recvmsg(16, socket.CMSG_SPACE(4))
+                data, ancillary, _, _ = link.recvmsg(16, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
                 if ancillary:
                     start(array.array("i", ancillary[0][2][:4])[0], data == b"K")
                     data = link.recv(16)

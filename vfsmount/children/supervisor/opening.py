@@ -54,11 +54,14 @@ def _open(call: Call, position: int, dirfd: int | None, flags: int, mode: int) -
     except Outside as outside:
         number = real.fd_open(outside.path, flags | os.O_CLOEXEC | os.O_NOCTTY, mode & 0o7777)
         return _given(call, number, cloexec=cloexec)
-    if path is None:
-        if call.magic:
-            call.family.fill_all()
-        return PROCEED
     family = call.family
+    if path is None:
+        node = call.reopened() if flags & (os.O_ACCMODE | os.O_TRUNC) else None
+        if node is None or node.writing:
+            call.may_reopen()
+            return PROCEED
+        path = node.path  # what it stands for is what is to be written
+        family.take_time()
     if flags & os.O_PATH:
         return _given(call, _by_name(call, path, flags), cloexec=cloexec)
     if not family.view.table.covers(path):

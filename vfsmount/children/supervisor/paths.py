@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
+import stat
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
+from vfsmount.children.supervisor import procfs
 from vfsmount.errors import os_error
 from vfsmount.vfs.ending import Purpose, check_ending
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from vfsmount.vfs.mounts import MountTable
 
 AT_FDCWD: Final = -100
-_MAGIC: Final = ("/proc/", "/dev/fd/", "/dev/std")
 MAX_LINKS: Final = 40
 """Source: Linux, path_resolution(7)."""
 
@@ -68,20 +69,44 @@ class Resolver:
         text = os.fsdecode(raw)
         if not text:
             return None
-        inside = False
         for alias, local in list(self._aliases.items()):
             if text.startswith(alias) and text[len(alias) :][:1] in ("", "/"):
                 text = local + text[len(alias) :]
+        inside = False
         if text[0] != "/":
             start = self.directory(pid, dirfd)
             inside = self.is_inside(pid, dirfd)
             text = f"{start}/{text}"
-        elif text.startswith(self._root):
-            inner = self.mounted(text)
-            if inner is not None:
-                inside, text = True, inner
-        if text.startswith(_MAGIC):
-            raise Magic
+        elif (inner := self.mounted(text)) is not None:
+            inside, text = True, inner
+        for _ in range(MAX_LINKS):
+            try:
+                return self._find(text, inside=inside, follow=follow, purpose=purpose)
+            except Magic as magic:
+                text, inside = self._through(procfs.own(pid, magic.path), follow=follow)
+        raise os_error(errno.ELOOP, text)
+
+    def _through(self, text: str, *, follow: bool) -> tuple[str, bool]:
+        """The path behind a link of /proc that leads to a directory, and whether that is one of the skeleton.
+
+        Raises: Magic where it does not.
+        """
+        parts = procfs.link(text)
+        if parts is None or not (parts[1] or follow):
+            raise Magic(text)
+        try:
+            leads_to = real.readlink(parts[0])
+            is_directory = stat.S_ISDIR(real.stat(parts[0]).st_mode)
+        except OSError:
+            raise Magic(text) from None
+        if not is_directory:
+            raise Magic(text)
+        inner = self.mounted(leads_to)
+        return (f"{leads_to.rstrip('/') if inner is None else inner.rstrip('/')}{parts[1]}" or "/", inner is not None)
+
+    def _find(self, text: str, *, inside: bool, follow: bool, purpose: Purpose) -> str | None:
+        if procfs.is_through(text):
+            raise Magic(text)
         plain = "/" + posixpath.normpath(text).lstrip("/")
         if "/.." not in text and self._table.covers(plain):
             return check_ending(self._table, plain, text, purpose)
@@ -90,8 +115,6 @@ class Resolver:
             if not self._hides() and not (follow and _is_link(text)):
                 return None
         found, crossed = self._walk(text, follow=follow)
-        if found is None:
-            raise Magic
         if self._table.covers(found):
             return check_ending(self._table, found, text, purpose)
         if self._table.is_ancestor(found) and not real.access(found, 0):
@@ -103,9 +126,9 @@ class Resolver:
     def _hides(self) -> bool:
         return any(os.path.isabs(point) and _is_directory(point) for point in self._table.points)
 
-    def _walk(self, absolute: str, *, follow: bool) -> tuple[str | None, bool]:
-        """Component by component, following links on the local disk; None for what leads through /proc, whose links
-        mean something else to every process. Also tells whether the path leads out of a mount again.
+    def _walk(self, absolute: str, *, follow: bool) -> tuple[str, bool]:
+        """Component by component, following links on the local disk. Also tells whether the path leads out of a mount
+        again. Raises: Magic for what leads through /proc, whose links mean something else to every process.
         """
         todo = [part for part in reversed(absolute.split("/")) if part not in ("", ".")]
         done, links, crossed = "", 0, False
@@ -119,7 +142,7 @@ class Resolver:
                 continue
             step = f"{done}/{part}"
             if step == "/proc":
-                return None, crossed
+                raise Magic("/".join(["/proc", *reversed(todo)]))
             if self._table.covers(step) or not (todo or follow):
                 done = step
                 continue
@@ -139,6 +162,11 @@ class Resolver:
 
 class Magic(Exception):
     """A path through /proc, where a link may lead straight to an open file of some process."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+        """Absolute."""
 
 
 class Outside(Exception):

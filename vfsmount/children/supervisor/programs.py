@@ -24,6 +24,7 @@ def execve(call: Call) -> int:
     except Outside as outside:
         return redirect(call, 0, outside.path, guarded=_read_too(call), execs=True)
     if path is None:
+        call.may_reopen()
         return PROCEED
     local = _executable(call, path)
     if leads_there(call, call.text(0), local):
@@ -38,6 +39,7 @@ def execveat(call: Call) -> int:
             node.fill()
         return PROCEED
     if call.resolve(1, 0) is None:
+        call.may_reopen()
         return PROCEED
     raise not_supported("a mounted program is executed by its path")
 
