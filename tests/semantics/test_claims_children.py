@@ -211,8 +211,8 @@ def test_native_code(tmp_path: Path) -> None:
     if supervision() is None:
         pytest.skip("no seccomp user notification here")
     code = """
-import ctypes, os, sys, vfsmount
-libc = ctypes.CDLL(None)
+import ctypes, errno, os, sys, vfsmount
+libc = ctypes.CDLL(None, use_errno=True)
 with vfsmount.activate({"/my-mount": f"file://{sys.argv[1]}"}, native=True):
     os.mkdir("/my-mount/d")
     number = libc.creat(b"/my-mount/d/c", 0o600)
@@ -220,7 +220,16 @@ with vfsmount.activate({"/my-mount": f"file://{sys.argv[1]}"}, native=True):
     assert libc.close(number) == 0 and open("/my-mount/d/c").read() == "from C"
     with open("/my-mount/d/p", "w") as file:
         assert libc.access(b"/my-mount/d/p", 0) == -1
+        assert libc.open(b"/my-mount/d/p", 0) == -1 and ctypes.get_errno() == errno.EPERM
     assert libc.access(b"/my-mount/d/p", 0) == 0
+    number = libc.creat(b"/my-mount/d/c", 0o600)
+    for call in (open, os.unlink):
+        try:
+            call("/my-mount/d/c")
+        except PermissionError:
+            continue
+        raise AssertionError(call)
+    assert libc.close(number) == 0 and open("/my-mount/d/c").read() == ""
     os.unlink("/my-mount/d/p")
     assert libc.access(b"/my-mount/d/p", 0) == -1
 """

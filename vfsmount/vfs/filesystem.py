@@ -29,6 +29,7 @@ from vfsmount.vfs.options import FsOptions
 from vfsmount.vfs.policy import Node
 from vfsmount.vfs.removing import Removal, rmdir_remote
 from vfsmount.vfs.renaming import MARKER, Renamer
+from vfsmount.vfs.sharing import Sharing
 from vfsmount.vfs.traversal import PerTraversal, is_removing, is_under_way, missing_so_far
 
 BLOCK_SIZE: Final = 4096
@@ -71,7 +72,8 @@ class Filesystem:
         self.budget: Final = budget
         self._clock: Final = clock
         self._cache = AttrCache(options.metadata_ttl, options.negative_ttl, clock)
-        self._local = LocalState()
+        self.sharing: Final = Sharing(staged=options.writes == "staged")
+        self._local = LocalState(self.sharing)
         self._claims = Claims()
         self._appearance = Appearance(options, clock.time_ns())
         self._lookup = Lookup(store, options.key_prefix, self._local, self._cache, self._appearance, submit)
@@ -226,6 +228,7 @@ class Filesystem:
         """
         removal = self._removals.current() if is_removing() else None
         with self._claims.hold(path):
+            self.sharing.require_unwritten(path, display)
             if removal is None or not removal.has_deleted(path) or self._local.is_being_written(path):
                 if removal is None or not removal.has_tried(path) or self._local.is_being_written(path):
                     refuse(policy.unlink(self._node(path, display, fresh=False)[0], self.options), display)
@@ -246,6 +249,8 @@ class Filesystem:
         """With ``allow_rename``: see :class:`~vfsmount.vfs.renaming.Renamer`. Else ENOSYS."""
         try:
             with self._claims.hold(source, target):
+                for path in (source, target) if self.options.allow_rename else ():
+                    self.sharing.require_unwritten(path, display)
                 self._renamer.rename(source, target, display, display2)
         except OSError as error:  # rename(2) does not say which of the two it was, so Python names both
             error.filename, error.filename2 = display, display2

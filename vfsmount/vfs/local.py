@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from vfsmount.model import Attr
 from vfsmount.vfs.namespace import ancestors_of, parent_of
+from vfsmount.vfs.sharing import Sharing
 from vfsmount.vfs.staged import StagedNode
 
 
@@ -72,7 +73,8 @@ class LocalState:
     Source: Mountpoint SEMANTICS, "Close and re-open", "Directory operations".
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sharing: Sharing | None = None) -> None:
+        self.sharing: Final = sharing or Sharing(staged=False)
         self._lock = threading.Lock()
         self._directories: dict[str, int] = {}
         self._writers: dict[str, BeingWritten | None] = {}
@@ -301,6 +303,7 @@ class LocalState:
             for known in [known for known in self._readers if known == path or known.startswith(below)]:
                 del self._readers[known]
             self._depart(path)
+        self.sharing.forget(path)
 
     def open_writers(self) -> Iterator[BeingWritten]:
         """A snapshot of the files being written."""
@@ -313,6 +316,7 @@ class LocalState:
         parent's alone: the child could neither write nor commit it, and would find it open for ever.
         """
         self._lock = threading.Lock()
+        self.sharing.after_fork()
         self._openers = 0
         self._departed = {}
         self._writers = {}

@@ -7,14 +7,12 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from vfsmount import real
 from vfsmount.clock import Clock
 from vfsmount.errors import NotFound, StoreError, os_error
 from vfsmount.model import Attr, ObjectId, ObjectMeta
-from vfsmount.store.protocol import GetResult, PutAttributes, Store
+from vfsmount.store.protocol import GetResult, Store
 from vfsmount.transfer.budget import Budget
 from vfsmount.transfer.pool import Submit
-from vfsmount.transfer.spool import SpoolFile
 from vfsmount.transfer.uploader import Condition, Uploader
 from vfsmount.vfs import policy
 from vfsmount.vfs.attrs import Appearance, AttrCache
@@ -25,7 +23,9 @@ from vfsmount.vfs.namespace import key_of, parent_of
 from vfsmount.vfs.openfile import DirectoryFile, OpenFile
 from vfsmount.vfs.options import FsOptions
 from vfsmount.vfs.policy import Access, Node
+from vfsmount.vfs.publishing import Publisher
 from vfsmount.vfs.readfile import ReadFile
+from vfsmount.vfs.sharing import Hold
 from vfsmount.vfs.staged import StagedFile, StagedNode
 from vfsmount.vfs.writefile import WriteFile
 
@@ -59,8 +59,10 @@ class Opener:
         self._lookup: Final = lookup
         self._appearance: Final = appearance
         self._submit: Final = submit
-        self._budget: Final = budget
         self._clock: Final = clock
+        self._publisher: Final = Publisher(
+            store, options, local, cache, lookup, appearance, submit=submit, budget=budget, clock=clock
+        )
         self.beginnings: Final = beginnings
 
     def open(self, path: str, flags: int, display: str) -> OpenFile:
@@ -110,11 +112,14 @@ class Opener:
         readers = self._local.begin_read(path)
         if readers is None:
             return self._open_written(path, flags, display)
-        reads = False
+        reads, hold = False, None
         try:
-            handle = self._fetch_first(path, flags, display, readers)
+            hold = self._local.sharing.begin(path, display, writing=False)
+            handle = self._fetch_first(path, flags, display, (readers, hold))
             reads = not handle.is_dir
         finally:
+            if not reads:
+                self._local.sharing.end(hold)
             self._local.opened_read(path, readers, reads=reads)
         return handle
 
@@ -136,7 +141,7 @@ class Opener:
             if handle is not None:
                 handle.close()
 
-    def _fetch_first(self, path: str, flags: int, display: str, readers: Readers) -> OpenFile:
+    def _fetch_first(self, path: str, flags: int, display: str, readers: tuple[Readers, Hold | None]) -> OpenFile:
         """The first range is the metadata request, or a HEAD where the cache has that range; what may hide the file is
         asked beside it. Nothing, where the file was fetched ahead.
         """
@@ -175,14 +180,20 @@ class Opener:
         return self._read_file(path, flags, display, readers, attr, result)
 
     def _read_file(
-        self, path: str, flags: int, display: str, readers: Readers, attr: Attr, first: GetResult
+        self, path: str, flags: int, display: str, readers: tuple[Readers, Hold | None], attr: Attr, first: GetResult
     ) -> ReadFile:
+        here, hold = readers
+
+        def on_close() -> None:
+            self._local.sharing.end(hold)
+            self._local.end_read(path, here)
+
         return ReadFile(
             display,
             flags,
             attr,
             self.beginnings.reader(first),
-            lambda: self._local.end_read(path, readers),
+            on_close,
             store=self._store,
             version=ObjectId(first.meta.key, first.meta.etag),
         )
@@ -237,10 +248,16 @@ class Opener:
             if attr is not None:
                 key = key_of(self._options.key_prefix, path)
                 base = ObjectMeta(key, attr.size, attr.mtime_ns, attr.etag, attr.storage_class)
-            made = StagedNode(path, display, base, self)
+            made = StagedNode(path, display, base, self._publisher)
+            try:
+                made.hold = self._local.sharing.begin(path, display, writing=True)
+            except OSError:
+                made.close()
+                raise
             node = self._local.add_staged(path, made, began)
             self._cache.drop(path)
             if node is not made:
+                self._local.sharing.end(made.hold)
                 made.close()
             if node is None:
                 return None
@@ -250,42 +267,7 @@ class Opener:
         return handle
 
     def _staged_file(self, display: str, flags: int, node: StagedNode) -> StagedFile:
-        return StagedFile(display, flags, node, lambda: self.released(node))
-
-    # -- what staged nodes ask for --
-
-    def load(self, spool: SpoolFile, base: ObjectMeta) -> None:
-        spool.fill(self._store, base, self._submit)
-
-    def attr(self, path: str, size: int, mtime_ns: int, etag: str | None) -> Attr:
-        return self._appearance.writing(path, size, mtime_ns, etag)
-
-    def now_ns(self) -> int:
-        return self._clock.time_ns()
-
-    def committed(self, path: str, meta: ObjectMeta) -> None:
-        self._local.committed(path)
-        self._cache.drop(path)
-        self._lookup.remember_above(path)
-
-    def released(self, node: StagedNode) -> None:
-        if self._local.leave_staged(node):
-            node.close()
-        self._cache.drop(node.path)
-
-    def upload(self, path: str, condition: Condition) -> Uploader:
-        """An upload to the key of ``path``, under ``condition`` where the store can hold it."""
-        if not self._store.traits.conditional_put:
-            condition = Condition()
-        return Uploader(
-            self._store,
-            key_of(self._options.key_prefix, path),
-            attributes=PutAttributes(content_type=content_type(path)),
-            part_size=max(self._options.part_size, self._store.traits.min_part_size),
-            submit=self._submit,
-            budget=self._budget,
-            condition=condition,
-        )
+        return StagedFile(display, flags, node, lambda: self._publisher.released(node))
 
     # -- writing in sequence --
 
@@ -294,10 +276,16 @@ class Opener:
         if not self._local.begin_write(path):  # being read, or another thread was faster
             exists = creating and self._local.is_being_written(path)
             refuse(policy.Refusal(errno.EEXIST) if exists else policy.IN_USE, display)
+        try:
+            hold = self._local.sharing.begin(path, display, writing=True)
+        except OSError as error:
+            self._local.end_write(path, None)
+            refuse(policy.Refusal(errno.EEXIST) if creating and error.errno == errno.EPERM else None, display)
+            raise
         exclusive = creating or not self._options.allow_overwrite
 
         def start() -> Uploader:
-            return self.upload(path, Condition(if_none_match=exclusive))
+            return self._publisher.upload(path, Condition(if_none_match=exclusive))
 
         opened = self._clock.time_ns()
 
@@ -305,9 +293,10 @@ class Opener:
             return self._appearance.writing(path, size, opened if mtime_ns is None else mtime_ns)
 
         def on_commit(meta: ObjectMeta) -> None:
-            self.committed(path, meta)
+            self._publisher.committed(path, meta)
 
         def on_end(writer: WriteFile) -> None:
+            self._local.sharing.end(hold)
             self._local.end_write(path, writer)
             self._cache.drop(path)
             if writer.is_committed:
@@ -328,6 +317,7 @@ class Opener:
                 display, flags, start=start, attr_of=attr_of, on_commit=on_commit, on_end=on_end, copier=copier
             )
         except BaseException:
+            self._local.sharing.end(hold)
             self._local.end_write(path, None)
             raise
         self._local.set_writer(path, handle)
@@ -339,11 +329,3 @@ def refuse(refusal: policy.Refusal | None, display: str, display2: str | None = 
     """Raise what the policy says, if it says anything."""
     if refusal is not None:
         raise os_error(refusal.number, display, display2, hint=refusal.hint)
-
-
-def content_type(path: str) -> str | None:
-    """The MIME type that the name suggests."""
-    import mimetypes  # reads the system's tables at first use, so not before the first write
-
-    with real.passthrough():
-        return mimetypes.guess_type(path.rpartition("/")[2])[0]

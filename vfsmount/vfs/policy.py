@@ -59,6 +59,10 @@ NO_DELETE: Final = Refusal(errno.EPERM, "mounted with allow_delete=False")
 IN_USE: Final = Refusal(
     errno.EPERM, "one writer or many readers: the file is open elsewhere in this process; close that first"
 )
+IN_USE_BEYOND: Final = Refusal(
+    errno.EPERM,
+    "one writer or many readers: native code, or a program that was started, has the file open; close that first",
+)
 
 
 def is_writing(flags: int) -> bool:

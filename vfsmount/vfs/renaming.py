@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -93,6 +94,9 @@ class Renamer:
                 (self._cache.drop_below if trees else self._cache.drop)(path)
         self._local.forget_readers(source)
         self._local.forget_readers(target)
+        if (moved := self._local.staged(target)) is not None:
+            with contextlib.suppress(PermissionError):  # whoever has open what was there goes on with that
+                moved.hold = self._local.sharing.begin(target, display2, writing=True)
         self._local.keep_ancestors(source, self._clock.time_ns())
 
     def _file(self, source: str, target: str, attr: Attr | None) -> None:

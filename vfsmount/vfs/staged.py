@@ -20,6 +20,7 @@ from vfsmount.model import Attr, ObjectMeta
 from vfsmount.transfer.spool import CHUNK, SpoolFile
 from vfsmount.transfer.uploader import Condition, Uploader
 from vfsmount.vfs.openfile import OpenFile
+from vfsmount.vfs.sharing import Hold
 
 _ODD: Final = 1_000_003
 """Nanoseconds: stamps are one over a multiple of this, which the clock's times are not but once in a million."""
@@ -64,6 +65,8 @@ class StagedNode:
         self._stamp: tuple[int, int] | None = None
         self._closed_size: int | None = None
         """Bytes, for whoever found this node just before its last handle was closed."""
+        self.hold: Hold | None = None
+        """That others are told of, while it is open."""
         self.handles = 0
         """Open file descriptions, readers too; the file system counts them under its own lock."""
         self.is_outlived = False

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vfsmount import real
 from vfsmount.children.native import enter
 from vfsmount.children.native.page import Page
+from vfsmount.children.native.records import MountRecords, RecordFile
 from vfsmount.children.supervisor import bpf
 from vfsmount.children.supervisor.detect import lazy_numbers, supervision
 from vfsmount.errors import os_error
@@ -53,6 +54,7 @@ class Peer:
         self.base: Final = base
         self.joins: Final = joins
         self._page = Page(f"{self.base}/page")
+        self._records = RecordFile(f"{self.base}/records", supervises=False)
         self._lock = threading.RLock()
         self._link: socket.socket | None = None
         self._links: set[socket.socket] = set()
@@ -102,10 +104,14 @@ class Peer:
             self._table = table
             table.before = None
             return []
+        for mount in table.mounts:  # before native code sees the first file
+            mount.fs.sharing.keep(MountRecords(self._records, mount.point, self._let_go))
         answer = self.ask("mount", path=handover) if owns else self._same(handover)
         self._table = table
         for mount in table.mounts:
             shared = mount.point in answer["points"]
+            if not shared:
+                mount.fs.sharing.keep(None)
             mount.fs.changes.share(functools.partial(self.tell, mount.point) if shared else None)
         table.before = self.sync if answer["points"] else None
         self._take(answer)
@@ -153,6 +159,11 @@ class Peer:
         with self._lock:
             self._take(self.ask("sync", since=self._seen, told=[point, path, below, dict(made)]))
 
+    def _let_go(self, path: str) -> None:
+        """The supervisor has ``path`` open; it may be that native code has closed it."""
+        self.ask("let_go", path=path)
+        self.settle()
+
     def writing(self) -> list[str]:
         """Paths that native code has open for writing. Raises: OSError."""
         return list(self.ask("writing")["paths"])
@@ -166,9 +177,18 @@ class Peer:
         with self._lock:
             # A signal handler or a finalizer that asks while this waits for its answer takes a connection of its own.
             link, self._link = self._link, None
+            question = _question(verb, arguments)
             try:
                 link = link or self._connect()
-                link.sendall(_question(verb, arguments))
+                try:
+                    link.sendall(question)
+                except OSError as error:
+                    if error.errno not in (errno.EBADF, errno.ENOTSOCK):
+                        raise
+                    link.detach()  # a program may close all descriptors that it does not know
+                    self._links.discard(link)
+                    link = self._connect()
+                    link.sendall(question)
                 answer = _answer(link)
             except BaseException as error:
                 self._drop(link)  # or the next answer would be this one's
@@ -214,10 +234,12 @@ class Peer:
     def _drop(self, link: socket.socket | None) -> None:
         if link is not None:
             self._links.discard(link)
-            link.close()
+            with contextlib.suppress(OSError):
+                link.close()
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
+        self._records.after_fork()
         self.failures = []
         self._link = None
         for link in self._links:

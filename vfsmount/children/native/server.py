@@ -10,12 +10,14 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from vfsmount import real
 from vfsmount.children.native.page import Page
+from vfsmount.children.native.records import MountRecords, RecordFile
 from vfsmount.children.supervisor import memory
 from vfsmount.children.supervisor.family import Family
 from vfsmount.children.supervisor.syscalls import this_architecture
@@ -26,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 _PATIENCE: Final = 60.0
 """Seconds for who started this process to connect."""
+_ATTEMPTS: Final = 8
 _KEPT: Final = 10_000
 """Changes that are told one by one; who has missed more is told that anything may have changed."""
 
@@ -57,6 +60,7 @@ class Server:
         self._now = 0
         self._changes: deque[tuple[str, str, bool, Mapping[str, int]]] = deque(maxlen=_KEPT)
         self._page = Page(f"{base}/page", create=True)
+        self._records = RecordFile(f"{base}/records", supervises=True, create=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         here = real.fd_open(base, os.O_PATH | os.O_CLOEXEC)
         try:
@@ -152,6 +156,7 @@ class Server:
             self._family.release(table.covers)
         for mount in mounts:
             mount.fs.changes.share(functools.partial(self._tell, mount.point))
+            mount.fs.sharing.keep(MountRecords(self._records, mount.point))
         self._table.set_mounts(mounts)
         let_go()
         return {"points": points, "other": {}, **self._on_sync(self._now)}
@@ -194,6 +199,21 @@ class Server:
                 "changes": changes,
                 "failures": [[error.errno or errno.EIO, error.filename, _words(error)] for error in failures],
             }
+
+    def _on_let_go(self, path: str) -> dict[str, Any]:
+        """Have done with what native code has closed of ``path``: whoever asks wants to open it.
+
+        A thread that is starting a program holds, until its exec, a copy of what was open.
+        """
+        family = self._family
+        for _ in range(_ATTEMPTS if family is not None else 0):
+            assert family is not None
+            family.settle()
+            family.skeleton.release_unused()
+            if family.writers.get(path) is None and all(node.path != path for node in family.skeleton.open_nodes()):
+                break
+            time.sleep(0.005)
+        return {}
 
     def _on_directory(self, path: str) -> dict[str, Any]:
         assert self._family is not None
