@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.shim.conftest import Mounted
+from vfsmount.errors import Unavailable
 
 TEXT = "first\r\nsecond\nträger\n"
 
@@ -153,3 +154,59 @@ def test_the_class_is_immutable(bucket: Mounted) -> None:
     made = type("Made", (io.FileIO,), {})
     made.extra = 1
     assert made.extra == 1
+
+
+@pytest.mark.parametrize("kind", ["open", "FileIO", "a subclass"])
+def test_an_opener_that_gives_one_of_our_numbers(
+    bucket: Mounted, local: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Sub(io.FileIO):
+        pass
+
+    def opened(path: str, mode: str, **options: Any) -> Any:
+        if kind == "open":
+            return open(path, mode + "b", **options)
+        return (io.FileIO if kind == "FileIO" else Sub)(path, mode, **options)
+
+    calls: list[str] = []
+    for root in (str(local), bucket.point):
+        directory = os.open(root, os.O_RDONLY)
+        os.mkdir(f"{root}/sub")
+
+        def opener(path: str, flags: int, directory: int = directory) -> int:
+            calls.append(path)
+            return os.open(path, flags, dir_fd=directory)
+
+        with opened("a.txt", "r", opener=opener) as file:
+            assert (file.read(), file.name, file.mode) == (TEXT.encode(), "a.txt", "rb")
+            number = file.fileno()
+            assert not os.get_inheritable(number)
+        with pytest.raises(OSError) as gone:
+            os.fstat(number)
+        assert gone.value.errno == errno.EBADF
+        file = opened("new", "x", opener=opener)
+        file.write(b"written")
+        file.close()
+        assert Path(root, "new").read_bytes() == b"written"
+        for path, expected in (("new", errno.EEXIST), ("none/new", errno.ENOENT), ("sub", errno.EISDIR)):
+            with pytest.raises(OSError) as caught:
+                opened(path, "r" if path == "sub" else "x", opener=opener)
+            assert caught.value.errno == expected
+            assert caught.value.filename == path
+        with pytest.raises(ValueError, match="closefd"):
+            opened("a.txt", "r", opener=opener, closefd=False)
+        with pytest.raises((TypeError, ValueError)):
+            opened("a.txt", "r", opener=lambda path, flags: "number")
+        os.close(directory)
+    assert calls == ["a.txt", "new", "new", "none/new", "sub"] * 2
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise Unavailable("no route", operation="put", bucket="bucket", key="lost")
+
+    file = opened(bucket.path("lost"), "w", opener=os.open)
+    file.write(b"x")
+    monkeypatch.setattr(bucket.store, "put", refuse)
+    with pytest.raises(OSError) as failed:
+        file.close()
+    assert failed.value.errno == errno.EIO
+    assert "lost" not in bucket.keys()

@@ -62,7 +62,9 @@ def file_io_class(files: Files) -> type:
                 return
             opened = files.number(*bound)
             if opened is None:
-                local = files.local_opener(bound[0], bound[3])
+                local, opened = files.by_opener(*bound)
+            if opened is None:
+                local = local or files.local_opener(bound[0], bound[3])
                 try:
                     if local is None:
                         super().__init__(*args, **kwargs)

@@ -139,7 +139,7 @@ class Files:
         parsed = parse_mode(mode, raw=True) if isinstance(mode, str) else None
         if parsed is None:
             return original(file, mode, closefd, opener)
-        if opener is not None and not isinstance(file, int):
+        if opener is not None and not isinstance(file, int) and closefd:
             number = opener(real.fspath(file), parsed.flags)
             entry = self._context.fds.get(number)
             if entry is None:
@@ -208,6 +208,27 @@ class Files:
         finally:
             fds.release(entry)
         return number, entry
+
+    def by_opener(
+        self, file: Any, mode: Any, closefd: Any, opener: Opener | None
+    ) -> tuple[Opener | None, tuple[int, Description] | None]:
+        """What :meth:`number` gives, where the caller's opener has opened a file of ours; else an opener that gives the
+        number of another one, and is not to be called twice."""
+        parsed = parse_mode(mode, raw=True) if isinstance(mode, str) else None
+        if parsed is None or opener is None or isinstance(file, int) or not closefd:
+            return None, None
+        number = opener(real.fspath(file), parsed.flags)
+        entry = self._context.fds.get(number)
+        if entry is None:
+            return (lambda path, flags: number), None
+        try:
+            if entry.is_dir:
+                raise os_error(errno.EISDIR)
+            entry.escape()
+        except OSError as error:
+            self._context.fds.close_logged(number, entry)
+            raise follow_up(error, file) from error.__cause__
+        return None, (number, entry)
 
     def close_number(self, number: int, entry: Description, *, late: bool = False) -> None:
         """Close what :meth:`number` gave; ``late``, from a finalizer, by another thread. Raises: OSError where the
