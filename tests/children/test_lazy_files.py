@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 import subprocess
 import sys
+import threading
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from tests.children.conftest import Served, output
 from vfsmount.children.supervisor import planner
+from vfsmount.store.memory import MemoryStore
 
 SIZE: Final = (48 << 20) + 12345
 MOST: Final = 12 << 20
@@ -259,6 +262,35 @@ def test_threads_that_open_at_once_get_descriptors_of_their_own(supervised: Serv
     for name in names:
         supervised.store.put(name, name.ljust(20).encode() + bytes(3 << 20))
     output(sys.executable, "-I", "-c", THREADS, *(f"/my-mount/{name}" for name in names))
+
+
+def test_who_writes_one_file_does_not_wait_until_another_is_fetched(
+    large: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetching, written = threading.Event(), threading.Event()
+    get_range, put = MemoryStore.get_range, MemoryStore.put
+    asked, late = itertools.count(), []
+
+    def get(self: MemoryStore, key: str, *arguments: Any, **options: Any) -> Any:
+        if key == "large" and next(asked):
+            fetching.set()
+            late.append(not written.wait(30))
+        if key == "a.txt":
+            assert fetching.wait(30)
+        return get_range(self, key, *arguments, **options)
+
+    def putting(self: MemoryStore, key: str, *arguments: Any, **options: Any) -> Any:
+        if key == "new":
+            written.set()
+        return put(self, key, *arguments, **options)
+
+    monkeypatch.setattr(MemoryStore, "get_range", get)
+    monkeypatch.setattr(MemoryStore, "put", putting)
+    line = "cat large | sha256sum & cat a.txt > /dev/null; echo new > new; cat new; wait"
+    output("sh", "-c", f"cd /my-mount; {line}")
+    assert late
+    assert not any(late)
+    assert large.stored("new") == b"new\n"
 
 
 CROWDED: Final = """

@@ -16,6 +16,7 @@ import pytest
 
 from tests.children.conftest import SEED, Served, failed, output, serving
 from vfsmount.children.supervisor.detect import supervision
+from vfsmount.children.supervisor.notify import Listener
 from vfsmount.errors import Unavailable
 from vfsmount.store.memory import MemoryStore
 
@@ -162,6 +163,19 @@ def test_a_failed_upload_is_a_failed_exit(
     assert subprocess.call(["sh", "-c", "echo x > /my-mount/new; exit 5"]) == 5
     pid = os.posix_spawn("/bin/sh", ["sh", "-c", "echo x > /my-mount/new"], os.environ)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    assert "new" not in supervised.keys()
+
+
+def test_a_supervisor_that_fails_tells_what_is_lost(
+    supervised: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("not an error of the file system")
+
+    monkeypatch.setattr(Listener, "answer", fail)
+    line = "exec 3> /my-mount/new; echo x >&3; test -e /my-mount/a.txt; exit 0"
+    assert subprocess.call(["sh", "-c", line], timeout=60) == 1
+    assert "not an error of the file system" in caplog.text
     assert "new" not in supervised.keys()
 
 

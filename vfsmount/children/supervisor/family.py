@@ -17,6 +17,7 @@ from vfsmount.children.supervisor.paths import Outside, Resolver
 from vfsmount.children.supervisor.skeleton import Skeleton
 from vfsmount.children.supervisor.view import View
 from vfsmount.children.supervisor.writers import Writers
+from vfsmount.errors import os_error
 
 if TYPE_CHECKING:
     import os
@@ -233,7 +234,19 @@ class Family:
                 pass
         except Exception:
             logger.exception("the supervisor of a child program has failed")
-            self.listener.close()
+            self._fail()
+
+    def _fail(self) -> None:
+        """Calls that come now fail with ENOSYS; what is being written is lost, which is told."""
+        for path in self.writers.drop(lambda _: True):
+            self.writers.failures.append(os_error(errno.EIO, path, hint="the supervisor has failed"))
+        self._over.set()
+        self.listener.wake()
+        for thread in list(self._threads):
+            if thread is not threading.current_thread():
+                thread.join(10)
+        self.skeleton.remove()
+        self.listener.close()
 
     def _lead(self) -> bool:
         with self._lock:

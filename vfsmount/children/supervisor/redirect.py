@@ -53,6 +53,7 @@ def redirect(call: Call, position: int, path: str, *, guarded: tuple[range, ...]
     if wanted is None:
         raise not_supported("the path is too short to be replaced by a local one")
     sharing = _sharers(call.pid)
+    call.check()  # else they may be strangers
     stopped: list[int] = []
     try:
         for pid in sharing:

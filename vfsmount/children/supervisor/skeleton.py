@@ -121,10 +121,14 @@ class Node:
             self._settle()
 
     def release_unused(self) -> None:
-        """Close the object where no child has the file open."""
-        with self.lock:
+        """Close the object where no child has the file open; not where it is just being opened or fetched."""
+        if not self.lock.acquire(blocking=False):
+            return
+        try:
             if self._source is not None and is_unused(self._number):
                 self.release()
+        finally:
+            self.lock.release()
 
     def release(self) -> None:
         with self.lock:
