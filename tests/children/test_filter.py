@@ -31,6 +31,8 @@ def verdict(architecture: str, number: int, *arguments: int, audit: int | None =
             accumulator = struct.unpack_from("I", data, k)[0]
         elif code == 0x15:
             at += yes if accumulator == k else no
+        elif code == 0x05:
+            at += k
         elif code == 0x45:
             at += yes if accumulator & k else no
         elif code == 0x35:
@@ -141,6 +143,22 @@ def test_standard_input_that_is_fetched_while_it_is_read(name: str) -> None:
     for number in range(NEWER):  # nothing else is slower for it
         if number not in numbers.values():
             assert verdict(name, number, 0, stdin=True) == bpf.ALLOW
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_calls_of_32_bit_programs(name: str) -> None:
+    found = ARCHITECTURES[name]
+    numbers = found.compat_numbers
+    assert len(numbers) == len(set(numbers.values()))
+    for call, number in numbers.items():
+        wanted = bpf.ERRNO | 38 if call == "io_uring_setup" else bpf.NOTIFY
+        assert verdict(name, number, 5, 6, 7, audit=found.compat) == wanted, call
+    read, brk, exit_group = 3, 45, 248 if name == "aarch64" else 252
+    assert verdict(name, read, 3, audit=found.compat) == bpf.ALLOW
+    assert verdict(name, read, LAZY[5], audit=found.compat) == bpf.NOTIFY
+    assert verdict(name, read, 0, audit=found.compat) == verdict(name, brk, 0, audit=found.compat) == bpf.ALLOW
+    assert verdict(name, read, 0, audit=found.compat, stdin=True) == bpf.NOTIFY
+    assert verdict(name, exit_group, 1, audit=found.compat, stdin=True) == bpf.ALLOW
 
 
 def test_every_call_on_a_path_is_answered() -> None:

@@ -35,6 +35,7 @@ _LOAD: Final = 0x20
 """BPF_LD | BPF_W | BPF_ABS."""
 _EQUAL: Final = 0x15
 _AT_LEAST: Final = 0x35
+_ALWAYS: Final = 0x05
 _ANY_BIT: Final = 0x45
 _RETURN: Final = 0x06
 _NUMBER, _ARCH = 0, 4
@@ -58,6 +59,7 @@ def program(architecture: Architecture, lazy: range, *, stdin: bool = False) -> 
     numbers = architecture.numbers
     steps = [
         _step(_LOAD, _ARCH),
+        *_compat(architecture, lazy, stdin=stdin),
         _step(_EQUAL, architecture.audit, 1, 0),
         _step(_RETURN, ALLOW),
         _step(_LOAD, _NUMBER),
@@ -71,6 +73,27 @@ def program(architecture: Architecture, lazy: range, *, stdin: bool = False) -> 
     steps += _lazily_read(numbers, lazy, stdin=stdin) if lazy else []
     steps.append(_step(_RETURN, ALLOW))
     return b"".join(steps)
+
+
+def _compat(architecture: Architecture, lazy: range, *, stdin: bool) -> list[bytes]:
+    """32-bit programs: whatever may concern a mount, in few words, because it is only refused or waited for."""
+    numbers = architecture.compat_numbers
+    steps = [
+        _step(_LOAD, _NUMBER),
+        _step(_EQUAL, numbers["io_uring_setup"], 0, 1),
+        _step(_RETURN, ERRNO | errno.ENOSYS),
+    ]
+    sent = sorted(set(numbers.values()) - {numbers["io_uring_setup"]})
+    for at, number in enumerate(sent):
+        steps.append(_step(_EQUAL, number, len(sent) - at, 0))
+    steps.append(_step(_ALWAYS, 1))
+    steps.append(_step(_RETURN, NOTIFY))
+    if lazy:
+        steps += _in_range(0, lazy)
+    if stdin:
+        steps += [_step(_EQUAL, 0, 0, 1), _step(_RETURN, NOTIFY)]
+    steps.append(_step(_RETURN, ALLOW))
+    return [_step(_EQUAL, architecture.compat, 0, len(steps)), *steps]
 
 
 def _lazily_read(numbers: Mapping[str, int], lazy: range, *, stdin: bool) -> list[bytes]:

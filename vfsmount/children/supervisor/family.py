@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
 from vfsmount.children.supervisor.call import INSTALLED, PROCEED, Call
+from vfsmount.children.supervisor.compat import compat
 from vfsmount.children.supervisor.dispatch import ANSWERS
 from vfsmount.children.supervisor.lazy import lazy
 from vfsmount.children.supervisor.memory import Unreadable
@@ -55,6 +56,7 @@ class Family:
         """Descriptor 0 is one of them too."""
         self.listener: Listener = Listener.__new__(Listener)
         self._names: Final = {number: name for name, number in architecture.numbers.items()}
+        self._compat_names: Final = {number: name for name, number in architecture.compat_numbers.items()}
         self._turn = threading.Lock()
         self._lock = threading.Lock()
         self._waiting = 0
@@ -287,14 +289,19 @@ class Family:
 
     def _answer(self, note: Notification) -> None:
         name = self._names.get(note.number)
+        if note.audit == self.architecture.compat:
+            name = self._compat_names.get(note.number)
         call = Call(self, note)
         try:
-            answers = ANSWERS.get(name or "")
+            answers = ANSWERS.get(name or "") if note.audit == self.architecture.audit else None
             if answers is not None and not self.view.table.points:  # a filter cannot be removed
                 self.listener.proceed(note.ident)
                 return
             try:
-                answer = lazy(call, name) if answers is None else answers(call)
+                if note.audit == self.architecture.compat:
+                    answer = compat(call, name)
+                else:
+                    answer = lazy(call, name) if answers is None else answers(call)
             except Outside as outside:
                 logger.debug("%s of %s from inside a mount", name, outside.path)
                 self.listener.refuse(note.ident, errno.ENOTSUP)

@@ -34,7 +34,7 @@ _HARMLESS_IOCTLS: Final = frozenset({0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5
 """TCGETS (``isatty``), TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX. Source: asm-generic/ioctls.h."""
 _OF_ANY: Final = frozenset({"sendmsg", "sendmmsg", "io_submit", "fsconfig"})
 """Numbers stand in memory that another thread may change, or where only some of these calls have one."""
-_WITHOUT: Final = frozenset({"pidfd_getfd", "mount", "open_tree", "open_tree_attr", "move_mount"})
+WITHOUT_NUMBER: Final = frozenset({"pidfd_getfd", "mount", "open_tree", "open_tree_attr", "move_mount"})
 """Reach a file that is open by another process's number, or by a path through ``/proc``."""
 
 
@@ -43,7 +43,7 @@ def lazy(call: Call, name: str | None) -> int:
     if name in _OF_ANY or (name == "ioctl" and call.args[1] & 0xFFFFFFFF in SHARING_IOCTLS):
         call.family.fill_open(call.pid)
         return PROCEED
-    if name in _WITHOUT:
+    if name in WITHOUT_NUMBER:
         call.family.fill_all()
         return PROCEED
     for argument in _POSITIONS.get(name or "", (0,)):

@@ -31,6 +31,8 @@ class Notification(NamedTuple):
     number: int
     args: tuple[int, ...]
     """Six, unsigned 64 bits each."""
+    audit: int
+    """The architecture that the number is of."""
 
 
 class Cancelled(Exception):
@@ -66,8 +68,8 @@ class Listener:
                     if error.errno in (errno.ENOENT, errno.EINTR):
                         return None
                     raise
-                ident, pid, _, number, _, _, *args = struct.unpack("QIIiIQ6Q", buffer)
-                return Notification(ident, pid, number, tuple(args))
+                ident, pid, _, number, audit, _, *args = struct.unpack("QIIiIQ6Q", buffer)
+                return Notification(ident, pid, number, tuple(args), audit)
             raise EOFError
         return None
 

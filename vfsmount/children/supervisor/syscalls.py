@@ -1,6 +1,7 @@
 """Numbers of the system calls that the supervisor looks at, for each architecture.
 
-Source: Linux, arch/x86/entry/syscalls/syscall_64.tbl; include/uapi/asm-generic/unistd.h (aarch64).
+Source: Linux, arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl; include/uapi/asm-generic/unistd.h (aarch64);
+arch/arm/tools/syscall.tbl.
 """
 
 from __future__ import annotations
@@ -68,6 +69,36 @@ Source: include/uapi/asm-generic/unistd.h.
 """
 
 
+_I386: Final[Mapping[str, int]] = {
+    "open": 5, "creat": 8, "link": 9, "unlink": 10, "execve": 11, "chdir": 12, "mknod": 14, "chmod": 15, "lchown": 16,
+    "oldstat": 18, "utime": 30, "access": 33, "rename": 38, "mkdir": 39, "rmdir": 40, "symlink": 83, "oldlstat": 84,
+    "readlink": 85, "truncate": 92, "statfs": 99, "stat": 106, "lstat": 107, "chown": 182, "truncate64": 193,
+    "stat64": 195, "lstat64": 196, "lchown32": 198, "chown32": 212, "setxattr": 226, "lsetxattr": 227, "getxattr": 229,
+    "lgetxattr": 230, "listxattr": 232, "llistxattr": 233, "removexattr": 235, "lremovexattr": 236, "statfs64": 268,
+    "utimes": 271, "inotify_add_watch": 292, "openat": 295, "mkdirat": 296, "mknodat": 297, "fchownat": 298,
+    "futimesat": 299, "fstatat64": 300, "unlinkat": 301, "renameat": 302, "linkat": 303, "symlinkat": 304,
+    "readlinkat": 305, "fchmodat": 306, "faccessat": 307, "utimensat": 320, "name_to_handle_at": 341, "renameat2": 353,
+    "execveat": 358, "statx": 383, "utimensat_time64": 412, "openat2": 437, "faccessat2": 439, "fchmodat2": 452,
+    "mmap": 90, "mmap2": 192, "sendfile": 187, "sendfile64": 239, "socketcall": 102, "sendmmsg": 345, "sendmsg": 370,
+    "io_submit": 248, "mount": 21, "pidfd_getfd": 438, "open_tree": 428, "open_tree_attr": 467, "move_mount": 429,
+    "fsconfig": 431, "io_uring_setup": 425,
+}  # fmt: skip
+_ARM: Final[Mapping[str, int]] = {
+    "open": 5, "creat": 8, "link": 9, "unlink": 10, "execve": 11, "chdir": 12, "mknod": 14, "chmod": 15, "lchown": 16,
+    "access": 33, "rename": 38, "mkdir": 39, "rmdir": 40, "symlink": 83, "readlink": 85, "truncate": 92, "statfs": 99,
+    "stat": 106, "lstat": 107, "chown": 182, "truncate64": 193, "stat64": 195, "lstat64": 196, "lchown32": 198,
+    "chown32": 212, "setxattr": 226, "lsetxattr": 227, "getxattr": 229, "lgetxattr": 230, "listxattr": 232,
+    "llistxattr": 233, "removexattr": 235, "lremovexattr": 236, "statfs64": 266, "utimes": 269,
+    "inotify_add_watch": 317, "openat": 322, "mkdirat": 323, "mknodat": 324, "fchownat": 325, "futimesat": 326,
+    "fstatat64": 327, "unlinkat": 328, "renameat": 329, "linkat": 330, "symlinkat": 331, "readlinkat": 332,
+    "fchmodat": 333, "faccessat": 334, "utimensat": 348, "name_to_handle_at": 370, "renameat2": 382, "execveat": 387,
+    "statx": 397, "utimensat_time64": 412, "openat2": 437, "faccessat2": 439, "fchmodat2": 452,
+    "mmap2": 192, "sendfile": 187, "sendfile64": 239, "sendmsg": 296, "sendmmsg": 374, "io_submit": 246, "mount": 21,
+    "pidfd_getfd": 438, "open_tree": 428, "open_tree_attr": 467, "move_mount": 429, "fsconfig": 431,
+    "io_uring_setup": 425,
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """What differs between processors."""
@@ -76,11 +107,14 @@ class Architecture:
     audit: int
     """AUDIT_ARCH value that a filter sees. Source: linux/audit.h."""
     numbers: Mapping[str, int]
+    compat: int
+    """The same for 32-bit programs."""
+    compat_numbers: Mapping[str, int]
 
 
 ARCHITECTURES: Final = {
-    "x86_64": Architecture("x86_64", 0xC000003E, _X86_64),
-    "aarch64": Architecture("aarch64", 0xC00000B7, _AARCH64),
+    "x86_64": Architecture("x86_64", 0xC000003E, _X86_64, 0x40000003, _I386),
+    "aarch64": Architecture("aarch64", 0xC00000B7, _AARCH64, 0x40000028, _ARM),
 }
 
 
