@@ -2,8 +2,9 @@
 ``active.txt`` (a mount is active, the work is on the disk).
 
 A section is ``[reason]`` and a line for each test: an id, or a pattern of ids, then the versions of Python that it
-holds for, if not for all, and ``staged`` or ``supervised`` where it holds only if child programs are served so. A ``-``
-before it: the test is not run (it would wait for ever); ``~``: it may fail or not.
+holds for, if not for all, and ``staged`` or ``supervised`` where it holds only if child programs are served so,
+``active`` or ``over`` where in that mode only. A ``-`` before it: the test is not run (it would wait for ever); ``~``:
+it may fail or not.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tests.cpython.running import Outcome
 
 INSIDE: Final = Path(__file__).with_name("inside.txt")
 ACTIVE: Final = Path(__file__).with_name("active.txt")
-SERVED: Final = ("staged", "supervised")
+SERVED: Final = ("staged", "supervised", "active", "over")
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def judged(python: str, version: str, module: str, mode: str, bare: Run | None) 
             now = unexpected(version, bare, found, way)
         else:
             assert bare is not None
-            now = differences(bare, found, declared.entries(version, module, declared.ACTIVE))
+            now = differences(bare, found, declared.entries(version, module, declared.ACTIVE, served=mode))
         wrong = now if attempt == 1 else [line for line in now if _subject(line) in map(_subject, wrong)]
         if not wrong:
             break

@@ -75,6 +75,15 @@ def parse_mode(mode: str, *, raw: bool = False) -> Mode | None:
     )
 
 
+class _Ours(BaseException):
+    """An opener returned a descriptor of ours: leads out of the original's call of it."""
+
+    def __init__(self, number: int, entry: Any) -> None:
+        super().__init__(number)
+        self.number = number
+        self.entry = entry
+
+
 class Files:
     """Opens file objects for one activation."""
 
@@ -110,18 +119,19 @@ class Files:
             sys.audit("open", file, mode, 0)
             number: int | None = int(file)
         else:
-            if not closefd:
-                raise ValueError("Cannot use closefd=False with file name")
+            if target is None and opener is None:
+                return original()
             given = real.fspath(file)
             if opener is not None:
-                number = opener(given, parsed.flags)
-                entry = self._context.fds.get(number)
-                if entry is None:
-                    return original(given, lambda path, flags: number)  # type: ignore[arg-type,return-value]
-            elif target is None:
-                return original()
+                opened: IO[Any] | _Ours = self._by_opener(opener, lambda observed: original(given, observed))
+                if not isinstance(opened, _Ours):
+                    return opened
+                entry, number = opened.entry, opened.number
             else:
+                assert target is not None
                 sys.audit("open", given, mode, parsed.flags)
+                if not closefd:
+                    raise ValueError("Cannot use closefd=False with file name")
                 entry, number = self._describe(target, given, parsed), None
         if encoding is None and not parsed.binary:
             encoding = io.text_encoding(None, 3)  # type: ignore[attr-defined,unused-ignore]
@@ -139,12 +149,11 @@ class Files:
         parsed = parse_mode(mode, raw=True) if isinstance(mode, str) else None
         if parsed is None:
             return original(file, mode, closefd, opener)
-        if opener is not None and not isinstance(file, int) and closefd:
-            number = opener(real.fspath(file), parsed.flags)
-            entry = self._context.fds.get(number)
-            if entry is None:
-                return original(file, mode, closefd, lambda path, flags: number)
-            return self._raw(entry, parsed, file, number, True)
+        if opener is not None and not isinstance(file, int):
+            opened = self._by_opener(opener, lambda observed: original(file, mode, closefd, observed))
+            if not isinstance(opened, _Ours):
+                return opened
+            return self._raw(opened.entry, parsed, file, opened.number, True)
         if isinstance(file, int):
             entry = self._context.fds.get(file)
             if entry is None:
@@ -167,6 +176,22 @@ class Files:
         raw = self._raw(self._admit(target, file, parsed, closefd), parsed, file, None, True)
         raw.description.owner = weakref.ref(raw)
         return raw
+
+    def _by_opener(self, opener: Opener, original: Callable[[Opener], Any]) -> Any:
+        """What ``original`` makes with ``opener``, which it calls after its checks and its audit event; :class:`_Ours`
+        where that returned a descriptor of ours."""
+
+        def observed(path: Any, flags: int) -> int:
+            number = opener(path, flags)
+            entry = self._context.fds.get(number)
+            if entry is None:
+                return number
+            raise _Ours(number, entry)
+
+        try:
+            return original(observed)
+        except _Ours as ours:
+            return ours.with_traceback(None)
 
     def local_opener(self, file: Any, opener: Opener | None) -> Opener | None:
         """For a path on the local disk that is relative to the virtual cwd."""
