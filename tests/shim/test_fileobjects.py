@@ -13,7 +13,6 @@ import io
 import logging
 import os
 import pickle
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -253,43 +252,6 @@ def test_opener(bucket: Mounted, local: Path) -> None:
     os.close(directory)
     with pytest.raises(ValueError, match="opener returned -1"):
         open(bucket.path("a.txt"), opener=lambda path, flags: -1)
-
-
-@pytest.mark.slow
-def test_an_audit_hook_forbids_an_open_before_anything_is_opened() -> None:
-    """CPython's order: the event, then the refusal of ``closefd``, then the opener (Modules/_io/fileio.c)."""
-    done = subprocess.run([sys.executable, "-c", AUDITED], capture_output=True, text=True, timeout=60)
-    assert done.stdout.split() == ["RuntimeError"] * 12, done
-
-
-AUDITED = """
-import io, os, sys
-from vfsmount import CloudBucketMount
-from vfsmount.session import activate_stores
-from vfsmount.testing import MemoryStore
-
-def opener(path, flags):
-    print("opened", path)
-    return os.open(path, flags)
-
-def hook(event, arguments):
-    if forbids and event == "open":
-        raise RuntimeError
-
-forbids = False
-sys.addaudithook(hook)
-with activate_stores({"/vfs-bucket": (CloudBucketMount("memory"), MemoryStore())}):
-    forbids = True
-    for path in "/dev/null", "/vfs-bucket/new":
-        for keywords in {}, {"closefd": False}, {"opener": opener}, {"opener": opener, "closefd": False}:
-            for opened in (open, io.FileIO) if keywords.keys() != {"closefd"} else (open,):
-                if opened is open or keywords:
-                    try:
-                        opened(path, "w", **keywords)
-                    except Exception as error:
-                        print(type(error).__name__)
-    forbids = False
-"""
 
 
 def test_file_io(bucket: Mounted, local: Path) -> None:
