@@ -81,3 +81,95 @@ def test_nothing_is_written_to_the_disk_through_it(link: str, point: str, store:
 def test_child_programs_see_it(link: str) -> None:
     ran = subprocess.run(["sh", "-c", f"ls {link}/ && cat {link}/d/b.txt && cd {link} && ls d"], capture_output=True)
     assert (ran.stdout, ran.stderr) == (b"a.txt\nd\nbetab.txt\n", b"")
+
+
+def planted(top: Path, there: str) -> None:
+    """Links of all kinds; those that lead ``there`` lead to a directory with the bucket's files."""
+    (top / "local").mkdir()
+    (top / "local" / "l.txt").touch()
+    for name, target in {
+        "to-local": "local",
+        "to-file": "local/l.txt",
+        "to-nothing": "none",
+        "to-point": there,
+        "to-it-again": "to-point",
+        "below": f"{there}/d",
+        "file-below": f"{there}/a.txt",
+        "nothing-below": f"{there}/none",
+    }.items():
+        os.symlink(target, top / name)
+
+
+def walked(top: str) -> dict[str, object]:
+    """What the standard library's walks find."""
+    copy = f"{top}-copy"
+    shutil.copytree(top, copy, ignore_dangling_symlinks=True, copy_function=shutil.copyfile)
+    found = [(path, sorted(names), sorted(files)) for path, names, files in os.walk(copy)]
+    shutil.rmtree(copy)
+    return {
+        "walk": [(path, sorted(names), sorted(files)) for path, names, files in sorted(os.walk(top))],
+        "followed": [(at, sorted(names), sorted(files)) for at, names, files in sorted(os.walk(top, followlinks=True))],
+        "fwalk": sorted(
+            (at, sorted(dirs), sorted(files)) for at, dirs, files, _ in os.fwalk(top, follow_symlinks=True)
+        ),
+        "glob": [sorted(glob.glob(f"{top}/{what}", recursive=True)) for what in ("*", "*/", "*/*", "*/*.txt", "**")],
+        "pathlib": [sorted(map(str, Path(top).glob(what))) for what in ("*", "*/*.txt", "**/*.txt")],
+        "copytree": found,
+    }
+
+
+def test_the_standard_library_s_walks_see_where_links_lead(link: str, point: str, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    (disk / "d").mkdir(parents=True)
+    (disk / "a.txt").write_text("alpha")
+    (disk / "d" / "b.txt").write_text("beta")
+    results = []
+    for name, there in (("x", str(disk)), ("y", point)):
+        (tmp_path / name).mkdir()
+        planted(tmp_path / name, there)
+        results.append(repr(walked(f"{tmp_path}/{name}")).replace(f"{tmp_path}/{name}", "TOP"))
+    assert results[1] == results[0]
+    assert "TOP/to-it-again/d" in results[0]
+
+
+def test_entries_of_links_in_a_directory_above_the_mount_point(link: str, point: str, tmp_path: Path) -> None:
+    planted(tmp_path, point)
+    with os.scandir(tmp_path) as entries:
+        seen = {entry.name: entry for entry in entries if entry.is_symlink()}
+    assert {name for name, entry in seen.items() if entry.is_dir()} == {"to-local", "to-point", "to-it-again", "below"}
+    assert {name for name, entry in seen.items() if entry.is_file()} == {"to-file", "file-below"}
+    assert not any(entry.is_dir(follow_symlinks=False) for entry in seen.values())
+    entry = seen["file-below"]
+    assert isinstance(entry, os.DirEntry)
+    assert (entry.stat().st_size, entry.stat(follow_symlinks=False).st_size) == (5, len(f"{point}/a.txt"))
+    assert (os.fspath(entry), repr(entry), entry.inode()) == (
+        f"{tmp_path}/file-below",
+        "<DirEntry 'file-below'>",
+        os.lstat(entry).st_ino,
+    )
+    for name in ("to-nothing", "nothing-below"):
+        with pytest.raises(FileNotFoundError) as caught:
+            seen[name].stat()
+        assert caught.value.filename == f"{tmp_path}/{name}"
+
+
+def test_many_entries(link: str, tmp_path: Path) -> None:
+    """More than are read at a time."""
+    top = tmp_path / "many"
+    top.mkdir()
+    for number in range(150):
+        (top / str(number)).touch()
+    os.symlink(link, top / "link")
+    ((_, names, files), *_) = os.walk(top)
+    assert names == ["link"]
+    assert sorted(map(int, files)) == list(range(150))
+
+
+def test_own_scandir_is_the_kernel_s(link: str, tmp_path: Path) -> None:
+    """The entries are those of the real one, which fail loudly."""
+    with os.scandir(tmp_path / "tree") as entries, real.scandir(tmp_path / "tree") as expected:
+        assert type(entries) is type(expected)
+        (entry,) = entries
+        assert type(entry) is os.DirEntry
+        with pytest.raises(NotADirectoryError):
+            entry.is_dir()

@@ -4,8 +4,10 @@ them.
 
 from __future__ import annotations
 
+import functools
 import os
 import stat as _stat
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from types import GenericAlias, TracebackType
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vfsmount import real
 from vfsmount.shim.calls import Function, by_path
 from vfsmount.shim.context import Replacement, ShimContext
+from vfsmount.shim.links import WALKS, LinkEntry, led_on
 from vfsmount.shim.route import follow_up
 
 if TYPE_CHECKING:
@@ -239,20 +242,36 @@ def _scandir(context: ShimContext) -> Function:
         above = None if real.in_passthrough() else router.is_ancestor("." if given is None else given)
         if above is None:
             return actual
-        return ScandirIterator(_merged(table, actual, above, given), actual)
+        return ScandirIterator(_merged(table, actual, above, given, behind), actual)
 
     def act(target: str, given: object) -> object:
         listed = _Listed(table, target) if table.covers(target) else None
         return ScandirIterator(_entries(_names_and_attrs(table, target), given, listed))
 
-    return _listing(context, local, act, original)
+    def behind(path: Any, dir_fd: int | None = None) -> Attr | None:
+        target = router.route(path, dir_fd=dir_fd)
+        if target is None:
+            try:
+                real.stat(path, dir_fd=dir_fd)
+            except OSError as error:
+                target = router.retry(error, path, dir_fd=dir_fd)
+        if target is None:
+            return None
+        return table.stat(target) if table.covers(target) else table.synthetic_attr(target)
+
+    return _listing(context, local, act, original, behind)
 
 
 def _listing(
-    context: ShimContext, local: Callable[[object], object], act: Callable[[str, object], object], original: Function
+    context: ShimContext,
+    local: Callable[[object], object],
+    act: Callable[[str, object], object],
+    original: Function,
+    behind: Function | None = None,
 ) -> Function:
-    """Both take one optional path or descriptor, and ``None`` for the current directory."""
-    cwd = context.cwd
+    """Both take one optional path or descriptor, and ``None`` for the current directory. ``behind``: what links in
+    the entries of a local directory lead to, for the standard library's walks."""
+    cwd, router = context.cwd, context.router
 
     # The caller's own spelling goes along as a second argument: the results repeat it.
     def straight(path: object, *_: object) -> object:
@@ -264,17 +283,37 @@ def _listing(
     routed = by_path(context, straight, act, on_file=on_file)
 
     def call(_: object, /, *args: object, **kwargs: object) -> object:
-        if len(args) + len(kwargs) > 1 or (kwargs and "path" not in kwargs):
+        if len(args) == 1 and not kwargs and type(given := args[0]) is str and router.needle not in given:
+            try:
+                found = local(given)  # as by_path, in fewer calls
+            except OSError:
+                found = routed(None, given, given)
+        elif len(args) + len(kwargs) > 1 or (kwargs and "path" not in kwargs):
             return original(*args, **kwargs)
-        given = args[0] if args else kwargs.get("path")
-        if given is not None:
-            return routed(None, given, given)
-        return local(None) if cwd.path is None or real.in_passthrough() else act(cwd.path, None)
+        else:
+            given = args[0] if args else kwargs.get("path")
+            if given is not None:
+                found = routed(None, given, given)
+            else:
+                found = local(None) if cwd.path is None or real.in_passthrough() else act(cwd.path, None)
+        if (
+            behind is not None
+            and type(found) is not ScandirIterator
+            and sys._getframe(1).f_globals.get("__name__") in WALKS
+        ):
+            return led_on(found, functools.partial(behind, dir_fd=given) if isinstance(given, int) else behind)
+        return found
 
     return call
 
 
-def _merged(table: MountTable, actual: Iterator[os.DirEntry[Any]], above: str, given: object) -> Iterator[object]:
+def _merged(
+    table: MountTable,
+    actual: Iterator[os.DirEntry[Any]],
+    above: str,
+    given: object,
+    behind: Callable[[Any], Attr | None],
+) -> Iterator[object]:
     """A real directory's entries; mount points take the place of what the disk has under their names."""
     pending = dict.fromkeys(table.names_below(above))
     for entry in actual:
@@ -284,7 +323,7 @@ def _merged(table: MountTable, actual: Iterator[os.DirEntry[Any]], above: str, g
             if table.is_point(_below(above, name)):
                 yield from _entries([(name, _reader(table, _below(above, name)))], given)
                 continue
-        yield entry
+        yield LinkEntry(entry, behind) if entry.is_symlink() and not isinstance(given, int) else entry
     yield from _entries([(name, _reader(table, _below(above, name))) for name in pending], given)
 
 
