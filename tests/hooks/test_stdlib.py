@@ -310,3 +310,41 @@ def test_other_sockets_are_as_ever(point: str, tmp_path: Path, monkeypatch: pyte
         for wrong in (None, 5, "a\0b" * 60):
             with pytest.raises((TypeError, OSError)):
                 sock.bind(wrong)  # type: ignore[arg-type]
+
+
+def test_the_history_of_readline(point: str, staged: str) -> None:
+    readline = pytest.importorskip("readline")
+    readline.clear_history()
+    try:
+        for line in ("one", "two"):
+            readline.add_history(line)
+        for top in (point, os.fsencode(staged)):
+            path: str | bytes = f"{top}/history" if isinstance(top, str) else top + b"/history"
+            with pytest.raises(FileNotFoundError):
+                readline.read_history_file(path)
+            with pytest.raises(FileNotFoundError):
+                readline.append_history_file(1, path)
+            readline.write_history_file(path)
+            with open(path) as file:
+                lines = file.read()
+            assert lines.split()[-2:] == ["one", "two"]
+            readline.clear_history()
+            readline.read_history_file(path)
+            assert [readline.get_history_item(number) for number in (1, 2)] == ["one", "two"]
+        readline.append_history_file(1, f"{staged}/history")
+        assert Path(staged, "history").read_text() == lines + "two\n"
+        with pytest.raises(PermissionError):
+            readline.append_history_file(1, f"{point}/history")
+        with pytest.raises(TypeError):
+            readline.read_history_file(5)
+    finally:
+        readline.clear_history()
+
+
+def test_parameters_of_a_key_exchange(point: str) -> None:
+    Path(point, "dh.pem").write_text("no parameters")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with pytest.raises(ssl.SSLError, match=r"(?i)no.start.line|unsupported"):
+        context.load_dh_params(f"{point}/dh.pem")
+    with pytest.raises(FileNotFoundError):
+        context.load_dh_params(f"{point}/none")

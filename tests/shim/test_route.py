@@ -176,6 +176,27 @@ def test_dir_fd_of_a_mounted_directory(mounted: Mounted, tmp_path: Path) -> None
         os.close(descriptor)
 
 
+def test_dir_fd_of_a_mounted_file(mounted: Mounted, tmp_path: Path) -> None:
+    for top in (str(tmp_path), POINT):
+        Path(top, "file").touch()
+        descriptor = os.open(f"{top}/file", os.O_RDONLY)
+        try:
+            assert os.stat(f"{top}/file", dir_fd=descriptor).st_size == 0
+            calls: list[Callable[[], object]] = [
+                lambda number=descriptor: os.stat("x", dir_fd=number),  # type: ignore[misc]
+                lambda number=descriptor: os.open("x", os.O_WRONLY | os.O_CREAT, dir_fd=number),  # type: ignore[misc]
+                lambda number=descriptor: os.mkdir("x", dir_fd=number),  # type: ignore[misc]
+                lambda number=descriptor: os.rename("x", "y", src_dir_fd=number),  # type: ignore[misc]
+            ]
+            for call in calls:
+                with pytest.raises(NotADirectoryError) as caught:
+                    call()
+                assert caught.value.filename == "x"
+            assert not os.access("x", os.F_OK, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def test_the_longest_mount_point_wins(mount: Callable[..., Mounted]) -> None:
     mounted = mount("/vfs-bucket", "/vfs-bucket/dir/inner", "/vfs-other")
     route = mounted.context.router.route

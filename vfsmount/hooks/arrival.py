@@ -42,6 +42,7 @@ _LIBRARIES: Final = {
     "pyarrow.json": "arrow",
     "pyarrow.parquet.core": "arrow",
     "rasterio": "rasters",
+    "readline": "stdlib",
     "safetensors": "tensors",
     "safetensors.numpy": "tensors",
     "safetensors.torch": "tensors",

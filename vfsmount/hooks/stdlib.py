@@ -7,7 +7,7 @@ socket's address may be a path. The
 dynamic loader and OpenSSL open files by path in C, so they get copies. asyncio learns of a child's end without
 ``Popen.wait``, where what the child wrote is taken over. ``dbm``, and so ``shelve``, makes a new database by a C
 library wherever there is one; on a mount it is the one kind that is written in Python. ``tarfile`` and ``compileall``
-walk trees by themselves, and announce that.
+walk trees by themselves, and announce that. ``readline`` reads and writes its history in C, so it gets copies too.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
@@ -25,6 +26,7 @@ from vfsmount.hooks.hook import Function, Hook, Seam, Staged, local_copy
 from vfsmount.shim.process import ended
 from vfsmount.shim.rawfile import number_of, raw_of
 from vfsmount.shim.traversals import announced
+from vfsmount.transfer.spool import ScratchDirectory
 
 _FILES: Final = ("cafile", "certfile", "keyfile")
 """Arguments of an SSL context's methods that are paths of files; they come first where they have no name."""
@@ -186,8 +188,58 @@ def _certificates(seam: Seam, module: ModuleType) -> None:
 
         return load
 
-    for name in ("load_verify_locations", "load_cert_chain"):
+    for name in ("load_verify_locations", "load_cert_chain", "load_dh_params"):
         seam.wrap(module.SSLContext, name, make)
+
+
+def _history(seam: Seam, module: ModuleType) -> None:
+    def make_read(original: Function) -> Function:
+        def read(filename: Any = None, /) -> Any:
+            if filename is None or not seam.is_mounted(filename):
+                return original(filename)
+            with local_copy(filename) as local:
+                return original(local)
+
+        return read
+
+    def make_write(original: Function) -> Function:
+        def write(filename: Any = None, /) -> Any:
+            if filename is None or not seam.is_mounted(filename):
+                return original(filename)
+            with ScratchDirectory() as place:
+                local = os.path.join(place, "history")
+                original(local)
+                _send(local, filename, "wb")
+
+        return write
+
+    def make_append(original: Function) -> Function:
+        def append(nelements: Any, filename: Any = None, /) -> Any:
+            if filename is None or not seam.is_mounted(filename):
+                return original(nelements, filename)
+            os.stat(filename)  # it has to be there
+            with ScratchDirectory() as place:
+                local = os.path.join(place, "history")
+                with real.open(local, "wb"):
+                    pass
+                original(nelements, local)
+                _send(local, filename, "ab")
+
+        return append
+
+    for name, make in (
+        ("read_history_file", make_read),
+        ("read_init_file", make_read),
+        ("write_history_file", make_write),
+        ("append_history_file", make_append),
+    ):
+        if hasattr(module, name):  # libedit has not all of them
+            seam.wrap(module, name, make)
+
+
+def _send(local: str, path: Any, mode: str) -> None:
+    with real.open(local, "rb") as source, open(path, mode) as target:
+        shutil.copyfileobj(source, target)
 
 
 def _children(seam: Seam, module: ModuleType) -> None:
@@ -235,6 +287,7 @@ HOOKS: Final = (
     Hook("compileall", None, _announces(None, "compile_dir", 0, "dir")),
     Hook("ctypes", None, _libraries),
     Hook("dbm", None, _databases),
+    Hook("readline", None, _history),
     Hook("ssl", None, _certificates),
     Hook("tarfile", None, _announces("TarFile", "add", 1, "name")),
     Hook("zipfile", None, _zip),

@@ -168,8 +168,8 @@ class Router:
         text = _text(path)
         if text is None or real.in_passthrough():
             return path
-        base = self._start(dir_fd)
-        if base is not None and text[0] != "/":
+        base = self._start(dir_fd) if text[0] != "/" else None
+        if base is not None:
             absolute = self._walk(f"{base}/{text}", follow=False)
         elif "/.." in text and (through := self._join(text, dir_fd)) is not None and self._leaves_a_mount(through):
             absolute = self._walk(through, follow=False)
@@ -211,14 +211,10 @@ class Router:
     # -- how
 
     def _start(self, dir_fd: object) -> str | None:
-        """The directory of ours that a relative path starts from, if it is ours."""
+        """The directory of ours that a relative path starts from, if it is ours. Raises: ENOTDIR for a file of ours."""
         if dir_fd is None or dir_fd == _AT_FDCWD:
             return self._cwd.path
-        if isinstance(dir_fd, int):
-            opened = self._fds.get(dir_fd)
-            if opened is not None and opened.is_dir:
-                return opened.path
-        return None
+        return self._fds.directory(dir_fd) if isinstance(dir_fd, int) else None
 
     def _behind_number(self, text: str) -> str | None:
         """What ``/dev/fd/N`` and ``/proc/self/fd/N`` lead to, if the number is ours."""
