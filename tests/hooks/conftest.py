@@ -19,6 +19,7 @@ from vfsmount.testing import CountingStore, MemoryStore
 NEEDED = {
     "test_arrival.py": ("pyarrow", "h5py", "soundfile", "lxml", "polars", "safetensors"),
     "test_arrow.py": ("pyarrow", "pandas"),
+    "test_arrow_files.py": ("pyarrow",),
     "test_duckdb.py": ("duckdb", "pandas"),
     "test_files.py": ("numpy", "h5py", "soundfile", "lxml", "polars", "safetensors"),
     "test_netcdf.py": ("netCDF4",),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
 from vfsmount.hooks.hook import Function, Hook, Seam, local_copy, writing
 from vfsmount.hooks.local import Produced
+from vfsmount.hooks.standin import StandIn
 
 _ABSENT: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 """OpenCV answers these with None or False, and its callers ask for that; everything else is raised."""
@@ -89,32 +89,6 @@ def _array(data: bytes) -> Any:
     return numpy.frombuffer(data, numpy.uint8)
 
 
-class _StandIn:
-    """In the place of a class of OpenCV, to all who make its objects or ask for it.
-
-    Not a subclass: OpenCV frees an object of a subclass as if it were none, which corrupts the memory.
-    """
-
-    def __init__(self, original: Any, make: Callable[..., Any]) -> None:
-        self._original = original
-        self._make = make
-
-    def __call__(self, *args: Any, **more: Any) -> Any:
-        return self._make(*args, **more)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._original, name)
-
-    def __instancecheck__(self, value: object) -> bool:
-        return isinstance(value, (self._original, _Writing))
-
-    def __subclasscheck__(self, kind: type) -> bool:
-        return issubclass(kind, self._original)
-
-    def __mro_entries__(self, bases: object) -> tuple[Any, ...]:
-        return (self._original,)
-
-
 def _capture(seam: Seam, original: Any) -> Any:
     def make(*args: Any, **more: Any) -> Any:
         if not _on_mount(seam, args, more):
@@ -126,7 +100,7 @@ def _capture(seam: Seam, original: Any) -> Any:
         except _ABSENT:
             return original()
 
-    return _StandIn(original, make)
+    return StandIn(original, make, also=(_Writing,))
 
 
 def _writer(seam: Seam, original: Any) -> Any:
@@ -136,7 +110,7 @@ def _writer(seam: Seam, original: Any) -> Any:
     def make(*args: Any, **more: Any) -> Any:
         return (Writing if _on_mount(seam, args, more) else original)(*args, **more)
 
-    return _StandIn(original, make)
+    return StandIn(original, make, also=(_Writing,))
 
 
 class _Writing:
