@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping
 from typing import Final
 
-from vfsmount.children.supervisor.syscalls import BY_DESCRIPTOR, BY_OTHER_MEANS, BY_PATH, NEWER, Architecture
+from vfsmount.children.supervisor.syscalls import BY_DESCRIPTOR, BY_OTHER_MEANS, BY_PATH, MISSING, NEWER, Architecture
 
 NOTIFY: Final = 0x7FC00000
 """SECCOMP_RET_USER_NOTIF."""
@@ -28,8 +28,6 @@ Source: linux/fs.h, linux/loop.h.
 SHOWING_IOCTLS: Final = (0x40049409, 0x4C00, 0x4C06, 0xC020660B, 1)
 """FICLONE, LOOP_SET_FD, LOOP_CHANGE_FD (all of the descriptor in the third argument), FIEMAP, FIBMAP."""
 _MAP_ANONYMOUS: Final = 0x20
-X32: Final = 0x40000000
-"""Numbers from here on are those of the x32 ABI, which has the architecture of x86_64. Source: asm/unistd.h."""
 
 _LOAD: Final = 0x20
 """BPF_LD | BPF_W | BPF_ABS."""
@@ -52,9 +50,9 @@ def program(architecture: Architecture, lazy: range, *, stdin: bool = False) -> 
 
     Calls on paths are sent here; so is every call whose first argument (for ``mmap``, ``sendfile`` and ``ioctl``
     another one too) is a number in ``lazy``, the descriptors of files that are fetched while they are read, but the
-    few calls that need no content, and calls that name descriptors in memory. ``io_uring`` is not there (ENOSYS),
-    because its calls would pass by a filter, nor is the x32 ABI, whose calls would all pass. ``stdin``: so are calls
-    whose argument is 0, where it is a descriptor.
+    few calls that need no content, and calls that name descriptors in memory. ``stdin``: so are calls whose argument
+    is 0, where it is a descriptor. ``io_uring`` is not there (ENOSYS), because its calls would pass by a filter, nor
+    are calls that are newer than what is known here, and those of the x32 ABI.
     """
     numbers = architecture.numbers
     steps = [
@@ -63,13 +61,14 @@ def program(architecture: Architecture, lazy: range, *, stdin: bool = False) -> 
         _step(_EQUAL, architecture.audit, 1, 0),
         _step(_RETURN, ALLOW),
         _step(_LOAD, _NUMBER),
-        _step(_AT_LEAST, X32, 0, 1),
+        _step(_AT_LEAST, NEWER, 0, 1),  # the x32 ABI's too, which has the architecture of x86_64 and bit 30
         _step(_RETURN, ERRNO | errno.ENOSYS),
     ]
     for name in BY_PATH:
         if name in numbers:
             steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, NOTIFY)]
-    steps += [_step(_EQUAL, numbers["io_uring_setup"], 0, 1), _step(_RETURN, ERRNO | errno.ENOSYS)]
+    for name in MISSING:
+        steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, ERRNO | errno.ENOSYS)]
     steps += _lazily_read(numbers, lazy, stdin=stdin) if lazy else []
     steps.append(_step(_RETURN, ALLOW))
     return b"".join(steps)
@@ -123,7 +122,7 @@ def _lazily_read(numbers: Mapping[str, int], lazy: range, *, stdin: bool) -> lis
 
 
 def _by_standard_input(numbers: Mapping[str, int]) -> list[bytes]:
-    """The number is 0, which for most calls is anything but a descriptor: these are told by name, and by being new."""
+    """The number is 0, which for most calls is anything but a descriptor: these are told by name."""
     steps = [
         _step(_EQUAL, numbers["mmap"], 0, 6),
         _step(_LOAD, _ARGUMENT + 8 * 3),
@@ -142,7 +141,7 @@ def _by_standard_input(numbers: Mapping[str, int]) -> list[bytes]:
     for name in BY_DESCRIPTOR:
         if name in numbers:
             calls += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, NOTIFY)]
-    calls += [_step(_AT_LEAST, NEWER, 0, 1), _step(_RETURN, NOTIFY), _step(_RETURN, ALLOW)]
+    calls.append(_step(_RETURN, ALLOW))
     return [*steps, _step(_LOAD, _ARGUMENT), _step(_EQUAL, 0, 0, len(calls) + 1), _step(_LOAD, _NUMBER), *calls]
 
 

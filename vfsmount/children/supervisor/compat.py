@@ -36,7 +36,7 @@ def compat(call: Call, name: str | None) -> int:
         if name in WITHOUT_NUMBER:
             call.family.fill_all()
         else:
-            call.family.fill_open(call.pid)
+            call.family.fill_open(call)
         return PROCEED
     for position, start in _places(name):
         path = call.resolve(position, start, follow=name in _FOLLOWING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +22,6 @@ from vfsmount.children.supervisor.writers import Writers
 from vfsmount.errors import os_error
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
 
     from vfsmount.children.supervisor.skeleton import Node
@@ -168,6 +168,8 @@ class Family:
         except PermissionError:
             raise
         except OSError:
+            if not real.access(f"/proc/{pid}", 0):  # hidden, where /proc is mounted with hidepid
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
             return None
 
     def is_lazy(self, number: int) -> bool:
@@ -189,14 +191,15 @@ class Family:
             return None
         return next((number for number in self.lazy if number not in taken), None)
 
-    def fill_open(self, pid: int) -> None:
-        """Have the whole of every such file that the process has open."""
+    def fill_open(self, call: Call) -> None:
+        """Have the whole of every such file that the process has open. Raises: Cancelled where it has ended."""
         if not self.skeleton.open_nodes():
             return
         for number in (*self.lazy, *([0] * self.stdin)):
             try:
-                node = self.behind(pid, number)
+                node = self.behind(call.pid, number)
             except PermissionError:
+                call.check()
                 return self.fill_all()
             if node is not None and node.is_open:
                 self.take_time()

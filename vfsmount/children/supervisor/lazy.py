@@ -41,7 +41,7 @@ WITHOUT_NUMBER: Final = frozenset({"pidfd_getfd", "mount", "open_tree", "open_tr
 def lazy(call: Call, name: str | None) -> int:
     """Have what the call will see, and let the kernel do it."""
     if name in _OF_ANY or (name == "ioctl" and call.args[1] & 0xFFFFFFFF in SHARING_IOCTLS):
-        call.family.fill_open(call.pid)
+        call.family.fill_open(call)
         return PROCEED
     if name in WITHOUT_NUMBER:
         call.family.fill_all()
@@ -53,6 +53,7 @@ def lazy(call: Call, name: str | None) -> int:
         try:
             node = call.family.behind(call.pid, number)
         except PermissionError:  # the process has made itself unreadable
+            call.check()
             call.family.fill_all()
             continue
         if node is None or not (node.is_open or node.is_lost) or _is_harmless(call, name):

@@ -34,7 +34,7 @@ class Readers:
         if not self._sizes or self._sizes.keys() == {thread}:
             return 0
         for other in [each for each in self._sizes if each != thread]:
-            if not real.access(f"/proc/{other}", 0):  # ended, and its number is another's only when it calls here
+            if not _is_alive(other):
                 del self._sizes[other]
         sizes = [size for other, size in self._sizes.items() if other != thread]
         return None if None in sizes else sum(size or 0 for size in sizes)
@@ -50,6 +50,17 @@ class Readers:
     def has_moved(self, thread: int) -> None:
         """``thread`` has nothing outstanding."""
         self._sizes.pop(thread, None)
+
+
+def _is_alive(thread: int) -> bool:
+    """Whether its number is anybody's, which a path in /proc does not tell where that is mounted with ``hidepid``."""
+    try:
+        os.kill(thread, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def position(pid: int, number: int) -> int:

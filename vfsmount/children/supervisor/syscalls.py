@@ -28,6 +28,8 @@ _X86_64: Final[Mapping[str, int]] = {
     "io_submit": 209, "pidfd_getfd": 438, "mount": 165, "open_tree": 428, "move_mount": 429,
     "open_tree_attr": 467, "fsconfig": 431, "dup": 32, "dup2": 33, "dup3": 292, "splice": 275, "tee": 276,
     "finit_module": 313, "kexec_file_load": 320,
+    "setxattrat": 463, "getxattrat": 464, "listxattrat": 465, "removexattrat": 466, "file_getattr": 468,
+    "file_setattr": 469,
 }  # fmt: skip
 _AARCH64: Final[Mapping[str, int]] = {
     "setxattr": 5, "lsetxattr": 6, "getxattr": 8, "lgetxattr": 9, "listxattr": 11, "llistxattr": 12,
@@ -44,6 +46,8 @@ _AARCH64: Final[Mapping[str, int]] = {
     "io_submit": 2, "pidfd_getfd": 438, "mount": 40, "open_tree": 428, "move_mount": 429,
     "open_tree_attr": 467, "fsconfig": 431, "dup": 23, "dup3": 24, "splice": 76, "tee": 77,
     "finit_module": 273, "kexec_file_load": 294,
+    "setxattrat": 463, "getxattrat": 464, "listxattrat": 465, "removexattrat": 466, "file_getattr": 468,
+    "file_setattr": 469,
 }  # fmt: skip
 
 BY_PATH: Final = (
@@ -62,8 +66,10 @@ BY_DESCRIPTOR: Final = (
 """Calls that show the content of the file behind their first argument, or make another descriptor for it."""
 BY_OTHER_MEANS: Final = "sendmmsg io_submit fsconfig pidfd_getfd mount open_tree open_tree_attr move_mount".split()
 """Calls that name a descriptor in memory, or reach a file that is open without it."""
+MISSING: Final = ("io_uring_setup setxattrat getxattrat listxattrat removexattrat file_getattr file_setattr").split()
+"""Calls that programs have to do without (ENOSYS), as on a kernel before Linux 5.1, 6.13 and 6.17."""
 NEWER: Final = 470
-"""Numbers from here on are of calls that nobody has looked at yet: Linux 6.17 and all before have been.
+"""Numbers from here on are of calls that nobody has looked at yet, and are not there either.
 
 Source: include/uapi/asm-generic/unistd.h.
 """
