@@ -106,7 +106,7 @@ SHOWS_NOTHING: Final = {
     "epoll_ctl": (233, 21), "signalfd4": (289, 74), "fanotify_mark": (301, 263), "quotactl_fd": (443, 443),
     "mount_setattr": (442, 442), "fspick": (433, 433), "fsmount": (432, 432), "pidfd_send_signal": (424, 424),
     "landlock_restrict_self": (446, 446), "io_uring_enter": (426, 426), "accept4": (288, 242), "recvmsg": (47, 212),
-    "recvfrom": (45, 207), "sendto": (44, 206), "bind": (49, 200), "connect": (42, 203),
+    "recvfrom": (45, 207), "sendto": (44, 206), "connect": (42, 203),
     "brk": (12, 214), "munmap": (11, 215), "rt_sigprocmask": (14, 135), "prlimit64": (302, 261),
     "exit_group": (231, 94),
 }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +82,24 @@ def test_the_end_of_a_path_means_what_it_does_to_the_kernel(
         assert mounted.splitlines() == on_disk.splitlines()
         assert len(mounted.splitlines()) > 10
         assert served.stored("a.txt") == b"alpha\n"
+
+
+def test_a_mount_holds_no_sockets(supervised: Served) -> None:
+    code = """
+import errno, os, socket, sys
+os.chdir("/my-mount/dir")
+for name in ("socket", "/my-mount/socket", sys.argv[1], "\\0abstract"):
+    with socket.socket(socket.AF_UNIX) as one:
+        try:
+            one.bind(name)
+        except OSError as error:
+            print(errno.errorcode[error.errno])
+with socket.socket() as one:
+    one.bind(("127.0.0.1", 0))
+"""
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # a socket's name has room for 107 bytes
+        assert output(sys.executable, "-I", "-c", code, f"{short}/s", "/my-mount") == "ENOTSUP\nENOTSUP\n"
+        assert Path(f"{short}/s").is_socket()
 
 
 def test_cwd_in_a_mount(supervised: Served) -> None:

@@ -62,10 +62,15 @@ class Call:
 
         None where it is not ours. From here on other calls of the family are answered by another thread.
         """
-        raw = self.text(position)
+        start = AT_FDCWD if dirfd is None else self.integer(dirfd)
+        return self.resolve_text(self.text(position), start, follow=follow, purpose=purpose)
+
+    def resolve_text(
+        self, raw: bytes, start: int = AT_FDCWD, *, follow: bool, purpose: Purpose = Purpose.LOOK
+    ) -> str | None:
+        """The same for a path that is no argument."""
         if not raw:
             return None
-        start = AT_FDCWD if dirfd is None else self.integer(dirfd)
         try:
             path = self.family.resolver.resolve(self.pid, start, raw, follow=follow, purpose=purpose)
         except Magic as magic:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 import time
 from typing import Final
 
@@ -15,12 +16,16 @@ from vfsmount.children.supervisor.call import (
     AT_SYMLINK_NOFOLLOW,
     PROCEED,
     Call,
+    not_supported,
     signed_long,
 )
 from vfsmount.errors import os_error
 from vfsmount.vfs.ending import Purpose
 
 _NOREPLACE: Final = 1
+_UNIX: Final = struct.pack("H", 1)
+_MOST_OF_ADDRESS: Final = 110
+"""``struct sockaddr_un``."""
 _UTIME_NOW: Final = 0x3FFFFFFF
 _UTIME_OMIT: Final = 0x3FFFFFFE
 
@@ -90,6 +95,16 @@ def mknod(call: Call) -> int:
 
 def mknodat(call: Call) -> int:
     return _make_node(call, call.resolve(1, 0, follow=False))
+
+
+def bind(call: Call) -> int:
+    """A socket's name may be a path. Raises: ENOTSUP where that is mounted."""
+    address = memory.read(call.pid, call.args[1], min(call.args[2], _MOST_OF_ADDRESS))
+    call.check()
+    path = address[2:].partition(b"\0")[0]
+    if address[:2] != _UNIX or call.resolve_text(path, follow=False) is None:
+        return PROCEED
+    raise not_supported("a mount holds no sockets")
 
 
 def chmod(call: Call) -> int:

@@ -48,6 +48,7 @@ ANSWERS: Final[Mapping[str, Callable[[Call], int]]] = {
     "symlinkat": changes.symlinkat,
     "mknod": changes.mknod,
     "mknodat": changes.mknodat,
+    "bind": changes.bind,
     "chmod": changes.chmod,
     "fchmodat": changes.fchmodat,
     "fchmodat2": changes.fchmodat,

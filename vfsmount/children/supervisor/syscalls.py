@@ -25,7 +25,7 @@ _X86_64: Final[Mapping[str, int]] = {
     "sendmsg": 46, "fsync": 74, "fdatasync": 75, "preadv": 295, "sendmmsg": 307, "preadv2": 327, "write": 1,
     "io_uring_setup": 425, "seccomp": 317, "close_range": 436, "epoll_wait": 232, "futex": 202, "writev": 20,
     "prctl": 157, "fcntl": 72, "flock": 73, "readahead": 187, "fadvise64": 221, "copy_file_range": 326,
-    "io_submit": 209, "pidfd_getfd": 438, "mount": 165, "open_tree": 428, "move_mount": 429,
+    "io_submit": 209, "pidfd_getfd": 438, "mount": 165, "bind": 49, "open_tree": 428, "move_mount": 429,
     "open_tree_attr": 467, "fsconfig": 431, "dup": 32, "dup2": 33, "dup3": 292, "splice": 275, "tee": 276,
     "finit_module": 313, "kexec_file_load": 320,
     "setxattrat": 463, "getxattrat": 464, "listxattrat": 465, "removexattrat": 466, "file_getattr": 468,
@@ -43,7 +43,7 @@ _AARCH64: Final[Mapping[str, int]] = {
     "write": 64, "readv": 65, "writev": 66, "pread64": 67,
     "preadv": 69, "sendfile": 71, "fsync": 82, "fdatasync": 83, "futex": 98, "prctl": 167, "sendmsg": 211, "mmap": 222,
     "sendmmsg": 269, "seccomp": 277, "preadv2": 286, "io_uring_setup": 425, "close_range": 436,
-    "io_submit": 2, "pidfd_getfd": 438, "mount": 40, "open_tree": 428, "move_mount": 429,
+    "io_submit": 2, "pidfd_getfd": 438, "mount": 40, "bind": 200, "open_tree": 428, "move_mount": 429,
     "open_tree_attr": 467, "fsconfig": 431, "dup": 23, "dup3": 24, "splice": 76, "tee": 77,
     "finit_module": 273, "kexec_file_load": 294,
     "setxattrat": 463, "getxattrat": 464, "listxattrat": 465, "removexattrat": 466, "file_getattr": 468,
@@ -55,7 +55,7 @@ BY_PATH: Final = (
     "statfs chdir getcwd execve execveat mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat "
     "symlink symlinkat chmod fchmodat fchmodat2 chown lchown fchownat utime utimes futimesat utimensat truncate mknod "
     "mknodat setxattr lsetxattr getxattr lgetxattr listxattr llistxattr removexattr lremovexattr inotify_add_watch "
-    "name_to_handle_at"
+    "name_to_handle_at bind"
 ).split()
 """Calls that are answered here or let through; those that an architecture does not have are left out there."""
 
