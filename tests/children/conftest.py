@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,12 @@ import pytest
 
 from tests.children.natively import ROOT
 from vfsmount import CloudBucketMount
+from vfsmount.children.supervisor import family
 from vfsmount.children.supervisor.detect import supervision
+from vfsmount.errors import StoreError, Unavailable
 from vfsmount.session import Children, Session, activate_stores
 from vfsmount.store.memory import MemoryStore
+from vfsmount.testing import FaultyStore
 
 SEED = {"a.txt": b"alpha\n", "big.bin": bytes(1_000_000), "dir/b c.txt": b"beta\n", "dir/sub/c.txt": b"gamma\n"}
 
@@ -90,3 +93,60 @@ def native_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_fact
     (found / "a.txt").write_text("alpha\n")
     (found / "dir" / "b.txt").write_text("beta\n")
     return found
+
+
+@dataclass
+class Faulty:
+    """A mount whose uploads can be made to fail; ``directory`` holds a file ``src``."""
+
+    session: Session
+    memory: MemoryStore
+    store: FaultyStore
+    directory: Path
+
+    @property
+    def objects(self) -> dict[str, bytes]:
+        return self.memory.objects()
+
+    def refuse(self, kind: type[StoreError] = Unavailable, verb: str = "put", **options: Any) -> None:
+        error = kind("in this test", operation=verb, bucket="bucket", key="new")
+        self.store.fail(verb, error, times=None, **options)
+
+    def run(self, line: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        options = {"capture_output": True, "text": True, "env": {**os.environ, "LC_ALL": "C"}, **options}
+        return subprocess.run(["sh", "-c", f"{line}\n# /my-mount"], cwd=self.directory, timeout=60, **options)
+
+    def start(self, line: str, **options: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(["sh", "-c", f"{line}\n# /my-mount"], cwd=self.directory, **options)
+
+
+@pytest.fixture
+def serve_faulty(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Faulty]]:
+    if supervision() is None:
+        pytest.skip("no seccomp user notification here")
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("scratch")))
+    sessions: list[Session] = []
+
+    def start(**options: Any) -> Faulty:
+        memory, directory = MemoryStore(), tmp_path_factory.mktemp("local")
+        store = FaultyStore(memory)
+        (directory / "src").write_bytes(b"source\n")
+        sessions.append(activate_stores({"/my-mount": (CloudBucketMount("bucket", **options), store)}))
+        return Faulty(sessions[-1], memory, store, directory)
+
+    yield start
+    for session in sessions:
+        session.close()
+
+
+@pytest.fixture
+def faulty(serve_faulty: Callable[..., Faulty]) -> Faulty:
+    return serve_faulty()
+
+
+@pytest.fixture
+def unswept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is uploaded because some time has passed."""
+    monkeypatch.setattr(family, "_SWEEP", 3600.0)

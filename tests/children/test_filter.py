@@ -10,6 +10,7 @@ import pytest
 
 from vfsmount.children.supervisor import bpf
 from vfsmount.children.supervisor.attributes import Look, pack_stat, pack_statx
+from vfsmount.children.supervisor.closing import CLOSES, RELIES
 from vfsmount.children.supervisor.dispatch import ANSWERS
 from vfsmount.children.supervisor.notify import Listener
 from vfsmount.children.supervisor.syscalls import ARCHITECTURES, BY_OTHER_MEANS, BY_PATH, MISSING, NEWER
@@ -17,10 +18,12 @@ from vfsmount.children.supervisor.syscalls import ARCHITECTURES, BY_OTHER_MEANS,
 LAZY: Final = range(960, 1024)
 
 
-def verdict(architecture: str, number: int, *arguments: int, audit: int | None = None, stdin: bool = False) -> int:
+def verdict(
+    architecture: str, number: int, *arguments: int, audit: int | None = None, lazy: range = LAZY, stdin: bool = False
+) -> int:
     """What the kernel's interpreter would return. Source: linux/filter.h."""
     found = ARCHITECTURES[architecture]
-    program = list(struct.iter_unpack("HBBI", bpf.program(found, LAZY, stdin=stdin)))
+    program = list(struct.iter_unpack("HBBI", bpf.program(found, lazy, stdin=stdin)))
     six = [*arguments, *[0] * (6 - len(arguments))]
     data = struct.pack("IIQ6Q", number, found.audit if audit is None else audit, 0, *six)
     at = accumulator = 0
@@ -108,7 +111,6 @@ SHOWS_NOTHING: Final = {
     "landlock_restrict_self": (446, 446), "io_uring_enter": (426, 426), "accept4": (288, 242), "recvmsg": (47, 212),
     "recvfrom": (45, 207), "sendto": (44, 206), "connect": (42, 203),
     "brk": (12, 214), "munmap": (11, 215), "rt_sigprocmask": (14, 135), "prlimit64": (302, 261),
-    "exit_group": (231, 94),
 }  # fmt: skip
 """By a descriptor for reading a regular file they fail, or tell and move nothing; the last ones have none."""
 
@@ -123,7 +125,7 @@ def test_standard_input_that_is_fetched_while_it_is_read(name: str) -> None:
             assert numbers[call] == number
             assert verdict(name, number, 0, 0, stdin=True) == bpf.NOTIFY, call
             assert verdict(name, number, LAZY[3], stdin=True) == bpf.NOTIFY, call
-            if call not in BY_PATH and call not in BY_OTHER_MEANS:
+            if call not in BY_PATH and call not in BY_OTHER_MEANS and call not in CLOSES:
                 assert verdict(name, number, 0, 0) == verdict(name, number, 1, 0, stdin=True) == bpf.ALLOW, call
     for call, both in NAMES_ELSEWHERE.items():
         assert numbers[call] == both[column]
@@ -161,8 +163,31 @@ def test_calls_of_32_bit_programs(name: str) -> None:
     assert verdict(name, exit_group, 1, audit=found.compat, stdin=True) == bpf.ALLOW
 
 
+@pytest.mark.parametrize("lazy", [LAZY, range(0)])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_whatever_may_end_the_writing_of_a_file_is_sent(name: str, lazy: range) -> None:
+    """And no other ``close`` than of the numbers that written files get, and of 1."""
+    numbers = ARCHITECTURES[name].numbers
+    written = bpf.written_numbers(lazy)
+    assert len(written) == len(lazy)
+    for number in (0, 1, 2, 3, 100, 895, 896, 959, 960, 1023, 1024, (1 << 32) - 1):
+        wanted = bpf.NOTIFY if number == 1 or number in written else bpf.ALLOW
+        assert verdict(name, numbers["close"], number, lazy=lazy) == wanted, number
+        assert verdict(name, numbers["write"], number, lazy=lazy) == bpf.ALLOW
+    assert ("dup2" in numbers) == (name == "x86_64")
+    for call in {"dup2", "dup3"} & set(numbers):
+        assert verdict(name, numbers[call], 3, 1, lazy=lazy) == bpf.NOTIFY
+    for status in (0, 256):
+        assert verdict(name, numbers["exit_group"], status, lazy=lazy) == bpf.NOTIFY
+    for status in (1, 5, 257, (1 << 32) - 1):
+        assert verdict(name, numbers["exit_group"], status, lazy=lazy) == bpf.ALLOW
+
+
 def test_every_call_on_a_path_is_answered() -> None:
     assert set(ANSWERS) == set(BY_PATH)
+    assert set(ANSWERS) > RELIES
+    assert not set(ANSWERS) & CLOSES
+    assert all(CLOSES - {"dup2"} <= set(architecture.numbers) for architecture in ARCHITECTURES.values())
     for architecture in ARCHITECTURES.values():
         values = list(architecture.numbers.values())
         assert len(values) == len(set(values))

@@ -345,3 +345,49 @@ def test_libraries(bucket: Path) -> None:
             assert found == [(1,)]
     """
     run(bucket, code)
+
+
+def test_a_failed_upload_is_an_errno_of_the_close(bucket: Path) -> None:
+    """Of this process, which goes on and ends well; and of the programs that it starts, seen by C too."""
+    code = """
+        os.mkdir(f"{bucket}/late")
+        with open(f"{bucket}/src", "w") as file:
+            file.write("source")
+        activate()
+        def fails():
+            with vfsmount.passthrough():
+                os.rmdir(f"{bucket}/late")
+                open(f"{bucket}/late", "w").close()
+        file = opened("/my-mount/late/x", b"w")
+        lines = ("exec 3> /my-mount/late/y; echo >&2; cat; cat src >&3; exec 3>&- && rm src",
+                 "{ echo >&2; cat src; cat; } > /my-mount/late/z && rm src")
+        pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": bucket}
+        children = [subprocess.Popen(["sh", "-c", line], **pipes) for line in lines]
+        for child in children:
+            child.stderr.readline()
+        fails()
+        assert libc.fclose(file) == -1 and ctypes.get_errno() == errno.EINVAL
+        for child in children:
+            told = child.communicate(timeout=60)[1].decode()
+            assert child.returncode == 1, (child.returncode, told)
+            assert "vfsmount: /my-mount/late/" in told and "was not uploaded: Invalid argument" in told, told
+        assert os.path.exists(f"{bucket}/src")
+        print("as it should be", flush=True)
+    """
+    assert run(bucket, code, stderr=None) == "as it should be\n"
+
+
+def test_without_a_supervisor_a_process_with_threads_can_end(bucket: Path) -> None:
+    code = """
+        import signal, time, vfsmount.children.native.peer as peer
+        activate()
+        threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+        os.kill(peer._peer[0].supervisor, signal.SIGKILL)
+        while libc.access(b"/etc/passwd", 4) == 0:
+            pass
+        print("the end")
+    """
+    program = [sys.executable, "-W", QUIET, "-c", PRELUDE + textwrap.dedent(code), str(bucket)]
+    finished = subprocess.run(program, capture_output=True, text=True, timeout=100)
+    assert (finished.returncode, finished.stdout) == (1, "the end\n")
+    assert "the supervisor's process is gone" in finished.stderr

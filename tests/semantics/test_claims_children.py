@@ -21,6 +21,8 @@ from tests.children.conftest import Served, serving
 from tests.servers import Server
 from vfsmount import CloudBucketMount, Secret
 from vfsmount.children.supervisor.detect import supervision
+from vfsmount.errors import Unavailable
+from vfsmount.store.memory import MemoryStore
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 READ: Final = "print(open('/my-mount/a.txt').read(), end='')"
@@ -183,6 +185,22 @@ def test_other_programs_with_copies(tmp_path_factory: pytest.TempPathFactory, mo
         with pytest.raises(OSError, match="not supported"):
             child("cp", "/my-mount/a.txt", "/my-mount/copy")
         assert "copy" not in served.keys()
+
+
+@claim("CHILD-9")
+@pytest.mark.slow
+@pytest.mark.parametrize("line", ["mv src /my-mount/new", "echo x > /my-mount/new && rm src"])
+def test_failed_uploads(supervised: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise Unavailable("no route", operation="put", bucket="bucket", key="new")
+
+    monkeypatch.setattr(MemoryStore, "put", refuse)
+    (tmp_path / "src").write_text("source\n")
+    done = child("sh", "-c", line, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("vfsmount: /my-mount/new was not uploaded: Input/output error: ")
+    assert ("mv: " in done.stderr) == line.startswith("mv")
+    assert (tmp_path / "src").read_text() == "source\n"
 
 
 @claim("CHILD-7")

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from vfsmount import real
 from vfsmount.children.handover import Handover
@@ -43,6 +43,7 @@ class PythonPlan:
     executable: object
     cwd: object
     env: Mapping[Any, Any] | None
+    killed: ClassVar[bool] = False
 
     def in_place(self) -> list[str]:
         """``argv``: what it starts in is in its environment."""

@@ -16,7 +16,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from vfsmount import real
 from vfsmount.children.commands import Kind, Use, is_shell, use_of, uses_in, words
@@ -77,6 +77,7 @@ class StagedPlan:
     cwd: object
     env: Mapping[Any, Any] | None
     stage: Stage
+    killed: ClassVar[bool] = False
 
     def in_place(self) -> list[str]:
         """``argv``, by way of a Python that changes the directory."""

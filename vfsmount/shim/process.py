@@ -62,6 +62,10 @@ class Plan(Protocol):
     def cwd(self) -> object: ...
     @property
     def env(self) -> Mapping[Any, Any] | None: ...
+    @property
+    def killed(self) -> bool:
+        """Whether, after :meth:`finish`, the program's end by a signal stands for an exit code of 0 that it must not
+        have."""
 
     def in_place(self) -> list[str]:
         """``argv`` for a caller that cannot start it in ``cwd``: the program goes there by itself."""
@@ -103,7 +107,7 @@ class ChildPlanner(Protocol):
 class Child:
     """What has to be done when one program has ended."""
 
-    __slots__ = ("__weakref__", "_fds", "_held", "_pid", "_plan", "error", "well")
+    __slots__ = ("__weakref__", "_fds", "_held", "_pid", "_plan", "error", "killed", "well")
 
     def __init__(self, fds: FdTable, plan: Plan | None, held: list[Description]) -> None:
         self._fds = fds
@@ -111,6 +115,7 @@ class Child:
         self._held = held
         self._pid = real.getpid()
         self.well = True
+        self.killed = False
         self.error: OSError | None = None
 
     def finish(self) -> bool:
@@ -133,6 +138,7 @@ class Child:
 
     def _finish_plan(self, plan: Plan) -> None:
         self.well = plan.finish()
+        self.killed = plan.killed
 
     def discard(self) -> None:
         """It never started."""
@@ -284,7 +290,7 @@ def _finish(popen: Any, code: int) -> int:
     child = popen.__dict__.pop(_ATTRIBUTE, None)
     if child is None:
         return code
-    if not child.finish() and code == 0:
+    if not child.finish() and (code == 0 or child.killed):
         popen.returncode = code = FAILED
     if child.error is not None:
         raise child.error
@@ -308,7 +314,7 @@ def _wait(name: str, running: dict[int, Child]) -> _Function:
         if pid not in running or not (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
             return found
         child = running.pop(pid)
-        if child.finish_logged() or status != 0:
+        if child.finish_logged() or (status != 0 and not child.killed):
             return found
         return (pid, FAILED << 8, *found[2:])
 
@@ -331,9 +337,9 @@ def _waitid(running: dict[int, Child]) -> _Function:
         options = arguments[2]
         if not options & os.WNOWAIT:
             del running[found.si_pid]
-        if child.finish_logged() or found.si_status != 0:
+        if child.finish_logged() or (found.si_status != 0 and not child.killed):
             return found
-        return type(found)((*found[:3], FAILED, found[4]))
+        return type(found)((*found[:3], FAILED, os.CLD_EXITED))
 
     return waitid
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import errno
@@ -65,9 +66,12 @@ class Peer:
         self._listener = -1
         self.failures: list[OSError] = []
         """What was written through the supervisor and could not be uploaded; who looks takes them away."""
+        self.killed: set[int] = set()
+        """Processes that were not let end well, because of that; who looks takes them away."""
         self.supervisor = 0
         self._link = self._connect()
         os.register_at_fork(after_in_child=self._after_fork)
+        atexit.register(self._end)
 
     def enter(self, architecture: Architecture) -> None:
         """From here on the supervisor answers the calls of every thread. Raises: OSError, and nothing has changed."""
@@ -206,6 +210,7 @@ class Peer:
                 if mount.point == point:
                     mount.fs.changes.take(path, below, made)
         self._seen = answer["now"]
+        self.killed.update(answer["killed"])
         for number, path, text in answer["failures"]:
             logger.error("what native code wrote to %s could not be uploaded: %s", path, text)
             self.failures.append(OSError(number, text, path))
@@ -228,6 +233,7 @@ class Peer:
 
     def leave(self) -> None:
         """Nothing was entered: the supervisor ends with the connection."""
+        atexit.unregister(self._end)
         link, self._link = self._link, None
         self._drop(link)
 
@@ -236,6 +242,20 @@ class Peer:
             self._links.discard(link)
             with contextlib.suppress(OSError):
                 link.close()
+
+    def _end(self) -> None:
+        """Without a supervisor the kernel lets no process end with the status 0, but its threads one by one; only the
+        others: so it gets another."""
+        try:
+            self.ask("writing")
+        except OSError as error:
+            if error.errno != errno.EIO:
+                return
+            logger.error("the supervisor's process is gone, so this one ends with the status 1")
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(Exception):
+                    stream.flush()
+            os._exit(1)
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vfsmount.children.native.peer import Peer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NativePlan:
     """The command as it was given."""
 
@@ -21,6 +21,8 @@ class NativePlan:
     cwd: object
     env: Mapping[Any, Any] | None
     peer: Peer
+    pid: int = 0
+    killed: bool = False
 
     def in_place(self) -> list[str]:
         """``argv``, by way of a Python that changes the directory."""
@@ -28,6 +30,7 @@ class NativePlan:
 
     def started(self, pid: int) -> None:
         """Nothing is left to do."""
+        self.pid = pid
 
     def finish(self) -> bool:
         """What it wrote is uploaded. False where something could not be, which was said."""
@@ -35,6 +38,8 @@ class NativePlan:
         self.peer.settle()
         failed = len(self.peer.failures) > known
         del self.peer.failures[known:]
+        self.killed = self.pid in self.peer.killed
+        self.peer.killed.discard(self.pid)
         return not failed
 
     def discard(self) -> None:

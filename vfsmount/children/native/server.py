@@ -127,6 +127,7 @@ class Server:
             seen = memory.read(pid, address, len(expected) // 2)
         except OSError as error:
             raise os_error(errno.EPERM, None, hint=f"the supervisor may not read memory here: {error}") from error
+        self._supervised = pid
         if seen.hex() != expected:
             raise os_error(errno.EPERM, None, hint="the supervisor sees other processes here: a PID namespace")
         return {}
@@ -139,6 +140,7 @@ class Server:
         family = Family(self._table, architecture, range(*lazy))
         family.writers.watch = self._publish
         family.lets_unreadable_pass = True  # Yama lets us into the process that asked for it, not into its children
+        family.closing.spared = self._supervised
         self._family = family
         family.start(self._listener, killable)
         self._over.set()
@@ -180,9 +182,13 @@ class Server:
     def _on_sync(self, since: int, told: Sequence[Any] | None = None) -> dict[str, Any]:
         """Upload what was closed, take what the other has changed, tell what was changed since its last call."""
         failures: list[OSError] = []
+        killed: list[int] = []
         if self._family is not None:
             self._family.settle()
             failures, self._family.writers.failures = self._family.writers.failures, []
+            self._family.closing.forgive(self._supervised)  # it raises them itself
+            killed = sorted(self._family.closing.killed)
+            self._family.closing.killed.difference_update(killed)
         if told is not None:
             point, path, below, made = told
             for mount in self._table.mounts:
@@ -197,6 +203,7 @@ class Server:
             return {
                 "now": self._now,
                 "changes": changes,
+                "killed": killed,
                 "failures": [[error.errno or errno.EIO, error.filename, _words(error)] for error in failures],
             }
 

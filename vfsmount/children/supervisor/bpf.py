@@ -69,6 +69,7 @@ def program(architecture: Architecture, lazy: range, *, stdin: bool = False) -> 
             steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, NOTIFY)]
     for name in MISSING:
         steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, ERRNO | errno.ENOSYS)]
+    steps += _closing(numbers, written_numbers(lazy))
     steps += _lazily_read(numbers, lazy, stdin=stdin) if lazy else []
     steps.append(_step(_RETURN, ALLOW))
     return b"".join(steps)
@@ -93,6 +94,29 @@ def _compat(architecture: Architecture, lazy: range, *, stdin: bool) -> list[byt
         steps += [_step(_EQUAL, 0, 0, 1), _step(_RETURN, NOTIFY)]
     steps.append(_step(_RETURN, ALLOW))
     return [_step(_EQUAL, architecture.compat, 0, len(steps)), *steps]
+
+
+def written_numbers(lazy: range) -> range:
+    """Descriptor numbers for files that are being written: as many, below those of ``lazy``."""
+    return range(lazy.start - len(lazy), lazy.start)
+
+
+def _closing(numbers: Mapping[str, int], written: range) -> list[bytes]:
+    """What may end the writing of a file: closing one of the numbers ``written``, or 1; replacing any; ending well."""
+    test = [_step(_LOAD, _ARGUMENT), _step(_EQUAL, 1, 0, 1), _step(_RETURN, NOTIFY)]
+    test += _in_range(0, written) if written else []
+    steps = [_step(_EQUAL, numbers["close"], 0, len(test) + 1), *test, _step(_RETURN, ALLOW)]
+    for name in ("dup2", "dup3"):
+        if name in numbers:
+            steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, NOTIFY)]
+    return [
+        *steps,
+        _step(_EQUAL, numbers["exit_group"], 0, 4),
+        _step(_LOAD, _ARGUMENT),
+        _step(_ANY_BIT, 0xFF, 0, 1),
+        _step(_RETURN, ALLOW),
+        _step(_RETURN, NOTIFY),
+    ]
 
 
 def _lazily_read(numbers: Mapping[str, int], lazy: range, *, stdin: bool) -> list[bytes]:

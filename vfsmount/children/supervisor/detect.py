@@ -22,6 +22,8 @@ from vfsmount.transfer.spool import scratch_directory
 logger = logging.getLogger(__name__)
 
 TRIAL: Final = b"/vfsmount-supervisor-trial"
+WELL: Final = 3
+"""Exit status of a trial in which all went well."""
 _PATIENCE: Final = 30.0
 """Seconds."""
 
@@ -60,7 +62,7 @@ def _try(architecture: Architecture) -> None:
         child = subprocess.Popen(rendezvous.command("", [], restore_signals=True), stdin=subprocess.DEVNULL)
         try:
             rendezvous.meet(child.pid, lambda descriptor, _: _serve(Listener(descriptor), architecture))
-            if child.wait(_PATIENCE):
+            if child.wait(_PATIENCE) != WELL:  # with 0 it could not end: nobody would answer that
                 raise os_error(errno.ENOSYS)
         finally:
             rendezvous.close()

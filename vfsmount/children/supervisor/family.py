@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
 from vfsmount.children.supervisor.call import INSTALLED, PROCEED, Call
+from vfsmount.children.supervisor.closing import CLOSES, RELIES, Closing
 from vfsmount.children.supervisor.compat import compat
 from vfsmount.children.supervisor.dispatch import ANSWERS
 from vfsmount.children.supervisor.lazy import lazy
@@ -33,8 +34,6 @@ logger = logging.getLogger(__name__)
 
 _THREADS: Final = 16
 """Calls of one family that are answered at the same time, at most."""
-_APART: Final = 32
-"""Numbers below those of lazily read files that have to be free: a process may be opening others meanwhile."""
 _SWEEP: Final = 0.05
 """Seconds after which a file that was closed is looked for, while nothing else happens."""
 
@@ -54,6 +53,7 @@ class Family:
         self.lazy: Final = lazy_numbers
         self.stdin: Final = stdin and bool(lazy_numbers)
         """Descriptor 0 is one of them too."""
+        self.closing: Final = Closing(self)
         self.listener: Listener = Listener.__new__(Listener)
         self._names: Final = {number: name for name, number in architecture.numbers.items()}
         self._compat_names: Final = {number: name for name, number in architecture.compat_numbers.items()}
@@ -69,7 +69,7 @@ class Family:
         self.lets_unreadable_pass = False
         """A process whose memory cannot be read sees no mounts; else all its calls on paths fail."""
         self.placing: Final = threading.Lock()
-        """Held from the look for a number of :attr:`lazy` that is free until a file has it."""
+        """Held from the look for a number that is free and known to the filter until a file has it."""
         self._pid = real.getpid()
 
     # -- life --
@@ -116,11 +116,14 @@ class Family:
             logger.error("a child program still writes %s, which is not uploaded: its mount is gone", path)
 
     def close(self) -> None:
-        """The mounts go: calls that come now fail. Raises nothing."""
+        """The mounts go: calls on paths that come now fail; processes that are left may end. Raises nothing."""
         if self._pid != real.getpid():
             return
         self._closed = True
         self.release(lambda _: True)
+        if self._threads and not self._over.is_set() and not self.listener.is_over():
+            self.skeleton.remove()
+            return
         if self._threads and not self._over.is_set():
             self.listener.wake()
         for thread in list(self._threads):
@@ -175,21 +178,6 @@ class Family:
     def is_lazy(self, number: int) -> bool:
         """Whether the filter knows that number: a file behind it may be read while it is fetched."""
         return number in self.lazy or (self.stdin and number == 0)
-
-    def lazy_number(self, pid: int) -> int | None:
-        """A free number for a file that is fetched while it is read; None: there is none. Under :attr:`placing`.
-
-        None also where so many others are open that the kernel could be about to give away one of these.
-        """
-        try:
-            taken = {int(name) for name in real.listdir(f"/proc/{pid}/fd")}
-        except OSError:
-            return None
-        if not {0, 1, 2} <= taken:  # whoever has closed one of these means to get it
-            return None
-        if not self.lazy or sum(number < self.lazy.start for number in taken) > self.lazy.start - _APART:
-            return None
-        return next((number for number in self.lazy if number not in taken), None)
 
     def fill_open(self, call: Call) -> None:
         """Have the whole of every such file that the process has open. Raises: Cancelled where it has ended."""
@@ -265,7 +253,7 @@ class Family:
         self._local.leads = True
         try:
             while self._local.leads:
-                if self._over.is_set() or self._closed:
+                if self._over.is_set():
                     return False
                 try:
                     note = self.listener.receive(_SWEEP if len(self.writers) else None)
@@ -285,6 +273,8 @@ class Family:
 
     def _end(self) -> None:
         if not self._over.is_set():
+            if self._closed:
+                self.writers.drop(lambda _: True)
             self.writers.finish()
             self.skeleton.remove()
             self.listener.close()
@@ -300,11 +290,18 @@ class Family:
             if answers is not None and not self.view.table.points:  # a filter cannot be removed
                 self.listener.proceed(note.ident)
                 return
+            if answers is not None and self._closed:
+                self.listener.refuse(note.ident, errno.ENOSYS)
+                return
             try:
+                if name in RELIES and self.closing.is_held_back(call, name or ""):
+                    return
                 if note.audit == self.architecture.compat:
                     answer = compat(call, name)
+                elif answers is not None:
+                    answer = answers(call)
                 else:
-                    answer = lazy(call, name) if answers is None else answers(call)
+                    answer = self.closing.answer(call, name) if name in CLOSES else lazy(call, name)
             except Outside as outside:
                 logger.debug("%s of %s from inside a mount", name, outside.path)
                 self.listener.refuse(note.ident, errno.ENOTSUP)

@@ -117,6 +117,7 @@ class Launch:
     """A plan: the launcher in the stead of the program. One family for each."""
 
     executable: object = None
+    killed = False
 
     def __init__(self, family: Family, program: str, argv: Sequence[str], *, cwd: object, env: Mapping[Any, Any] | None,
                  variables: Mapping[str, str], restore_signals: bool, name: object) -> None:  # fmt: skip
@@ -124,6 +125,7 @@ class Launch:
         self.cwd: Final = cwd
         self.env: Final = env
         self._name = name
+        self._pid = 0
         self._rendezvous = Rendezvous(
             family.skeleton.base, bpf.program(family.architecture, family.lazy, stdin=family.stdin)
         )
@@ -140,6 +142,7 @@ class Launch:
         """It runs as ``pid``, or is about to. Raises: OSError where the program could not be executed."""
         try:
             self._rendezvous.meet(pid, self.family.start)
+            self._pid = pid
         except OSError as error:
             if error.errno is None:
                 raise
@@ -148,6 +151,7 @@ class Launch:
     def finish(self) -> bool:
         """The program has ended: what it wrote is uploaded. False where something could not be."""
         self.family.ended()
+        self.killed = self._pid in self.family.closing.killed
         return not self.family.failures
 
     def discard(self) -> None:

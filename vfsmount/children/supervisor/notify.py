@@ -102,17 +102,14 @@ class Listener:
 
         Raises: Cancelled; OSError (EMFILE, EBADF: ``at`` is beyond the process's limit).
         """
-        flags = _ADDFD_SEND | (_SETFD if at is not None else 0)
-        try:
-            _ioctl(
-                self.descriptor,
-                _ADDFD,
-                struct.pack("QIIII", ident, flags, descriptor, at or 0, os.O_CLOEXEC if cloexec else 0),
-            )
-        except OSError as error:
-            if error.errno in _GONE:
-                raise Cancelled from error
-            raise
+        self._add(ident, _ADDFD_SEND | (_SETFD if at is not None else 0), descriptor, at or 0, cloexec=cloexec)
+
+    def place(self, ident: int, descriptor: int, at: int, *, cloexec: bool) -> None:
+        """Make ``at`` a duplicate of ``descriptor`` in the process, whose call is still to be answered.
+
+        Raises: Cancelled; OSError, as above.
+        """
+        self._add(ident, _SETFD, descriptor, at, cloexec=cloexec)
 
     def wake(self) -> None:
         """Let :meth:`receive` return, now and from now on; nothing where it is closed."""
@@ -133,6 +130,15 @@ class Listener:
                 self.descriptor = -1
                 for descriptor in descriptors:
                     real.fd_close(descriptor)
+
+    def _add(self, ident: int, flags: int, descriptor: int, at: int, *, cloexec: bool) -> None:
+        try:
+            wanted = struct.pack("QIIII", ident, flags, descriptor, at, os.O_CLOEXEC if cloexec else 0)
+            _ioctl(self.descriptor, _ADDFD, wanted)
+        except OSError as error:
+            if error.errno in _GONE:
+                raise Cancelled from error
+            raise
 
     def _send(self, answer: bytes) -> None:
         try:

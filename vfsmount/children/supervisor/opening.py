@@ -13,6 +13,7 @@ from vfsmount.children.supervisor import memory
 from vfsmount.children.supervisor.call import INSTALLED, PROCEED, Call
 from vfsmount.children.supervisor.notify import Cancelled
 from vfsmount.children.supervisor.paths import Outside
+from vfsmount.children.supervisor.processes import Process, descriptors
 from vfsmount.children.supervisor.writers import Writer
 from vfsmount.errors import os_error
 from vfsmount.vfs.ending import opening
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 EAGER: Final = 2 << 20
 """Bytes up to which a file is fetched when it is opened; a larger one while it is read."""
+_APART: Final = 32
+"""Numbers below those of files that have to be free: a process may be opening others meanwhile."""
 _ATTEMPTS: Final = 8
 _SYNC: Final = os.O_SYNC | os.O_DSYNC
 _KNOWN: Final = os.O_ACCMODE | os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_APPEND | os.O_DIRECTORY | _SYNC | os.O_TMPFILE
@@ -143,7 +146,7 @@ def _read(call: Call, path: str, opened: OpenFile, flags: int) -> int:
     with node.lock:  # until our own descriptor is closed: whoever asks whether the file is in use waits
         number = real.fd_open(node.local, os.O_RDONLY | os.O_CLOEXEC | flags & os.O_NONBLOCK)
         try:
-            if node.attr.size > EAGER and node.is_open and _placed(call, number, cloexec=cloexec):
+            if node.attr.size > EAGER and node.is_open and _placed(call, number, call.family.lazy, cloexec=cloexec):
                 return INSTALLED
             node.fill()
             return call.install(number, cloexec=cloexec)
@@ -151,10 +154,10 @@ def _read(call: Call, path: str, opened: OpenFile, flags: int) -> int:
             real.fd_close(number)
 
 
-def _placed(call: Call, number: int, *, cloexec: bool) -> bool:
-    """Give the process the file by a number that the filter knows; False where none is free."""
+def _placed(call: Call, number: int, numbers: range, *, cloexec: bool) -> bool:
+    """Give the process the file by one of the numbers that the filter knows; False where none is free."""
     with call.family.placing:  # another thread of the process may be opening one too
-        place = call.family.lazy_number(call.pid)
+        place = _free(call, numbers)
         if place is None:
             return False
         try:
@@ -162,6 +165,20 @@ def _placed(call: Call, number: int, *, cloexec: bool) -> bool:
         except OSError:  # beyond the limit that the process has set itself
             return False
         return True
+
+
+def _free(call: Call, numbers: range) -> int | None:
+    """One of ``numbers`` that the process does not use; None: there is none. Under :attr:`Family.placing`.
+
+    None also where so many others are open that the kernel could be about to give away one of these.
+    """
+    taken = set(descriptors(call.pid))
+    if not {0, 1, 2} <= taken:  # whoever has closed one of these means to get it
+        return None
+    if not numbers or sum(number < numbers.start for number in taken) > numbers.start - _APART:
+        return None
+    reusable = call.family.closing.is_reusable
+    return next((number for number in numbers if number not in taken or reusable(call.pid, number)), None)
 
 
 def _write(call: Call, path: str, opened: OpenFile, flags: int) -> int:
@@ -174,7 +191,7 @@ def _write(call: Call, path: str, opened: OpenFile, flags: int) -> int:
                 if flags & os.O_TRUNC:
                     real.truncate(writer.node.local, 0)
                 number = real.fd_open(writer.node.local, flags & _KEPT | os.O_CLOEXEC)
-                return _given(call, number, cloexec=bool(flags & os.O_CLOEXEC))
+                return _given_to_write(call, number, flags)
     node = None
     try:
         family.skeleton.drop(path)
@@ -182,7 +199,8 @@ def _write(call: Call, path: str, opened: OpenFile, flags: int) -> int:
         node.writing = True
         if isinstance(opened, StagedFile) and opened.stat().size:
             _load(call, path, node)
-        writer = Writer(opened, node, changed=not isinstance(opened, StagedFile) or bool(flags & os.O_TRUNC))
+        changed = not isinstance(opened, StagedFile) or bool(flags & os.O_TRUNC)
+        writer = Writer(opened, node, Process.of(call.pid), changed=changed)
     except BaseException:
         opened.close(abort=True)
         if node is not None:
@@ -193,10 +211,21 @@ def _write(call: Call, path: str, opened: OpenFile, flags: int) -> int:
         family.writers.add(path, writer)
         try:
             number = real.fd_open(node.local, flags & _KEPT | os.O_CLOEXEC)
-            return _given(call, number, cloexec=bool(flags & os.O_CLOEXEC))
+            return _given_to_write(call, number, flags)
         except (OSError, Cancelled):
             family.writers.abort(path, writer)
             raise
+
+
+def _given_to_write(call: Call, number: int, flags: int) -> int:
+    """By a number whose ``close`` comes here, where one is free."""
+    cloexec = bool(flags & os.O_CLOEXEC)
+    try:
+        if _placed(call, number, call.family.closing.numbers, cloexec=cloexec):
+            return INSTALLED
+        return call.install(number, cloexec=cloexec)
+    finally:
+        real.fd_close(number)
 
 
 def _load(call: Call, path: str, node: Node) -> None:

@@ -8,19 +8,17 @@ behind it is always here, in whatever order the kernel does them.
 
 from __future__ import annotations
 
-import ctypes
 import os
 from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
+from vfsmount.children.supervisor import processes
 
 if TYPE_CHECKING:
     from vfsmount.children.supervisor.call import Call
 
 _MOST: Final = 0x7FFFF000
 """MAX_RW_COUNT: no read moves further."""
-_GETFD: Final = 438
-"""pidfd_getfd, on every architecture."""
 
 
 class Readers:
@@ -75,15 +73,4 @@ def position(pid: int, number: int) -> int:
 
 def duplicate(call: Call, number: int) -> int:
     """A descriptor of ours for the open file description of a process's. Raises: OSError."""
-    with real.open(f"/proc/{call.pid}/status", "rb") as file:
-        group = next(int(line.split()[1]) for line in file if line.startswith(b"Tgid:"))
-    process = os.pidfd_open(group)
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        found = int(libc.syscall(_GETFD, process, number, 0))
-    finally:
-        real.fd_close(process)
-    if found < 0:
-        failure = ctypes.get_errno()
-        raise OSError(failure, os.strerror(failure))
-    return found
+    return processes.duplicate(call.pid, number)

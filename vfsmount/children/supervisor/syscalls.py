@@ -27,7 +27,7 @@ _X86_64: Final[Mapping[str, int]] = {
     "prctl": 157, "fcntl": 72, "flock": 73, "readahead": 187, "fadvise64": 221, "copy_file_range": 326,
     "io_submit": 209, "pidfd_getfd": 438, "mount": 165, "bind": 49, "open_tree": 428, "move_mount": 429,
     "open_tree_attr": 467, "fsconfig": 431, "dup": 32, "dup2": 33, "dup3": 292, "splice": 275, "tee": 276,
-    "finit_module": 313, "kexec_file_load": 320,
+    "finit_module": 313, "kexec_file_load": 320, "exit_group": 231,
     "setxattrat": 463, "getxattrat": 464, "listxattrat": 465, "removexattrat": 466, "file_getattr": 468,
     "file_setattr": 469,
 }  # fmt: skip
@@ -45,7 +45,7 @@ _AARCH64: Final[Mapping[str, int]] = {
     "sendmmsg": 269, "seccomp": 277, "preadv2": 286, "io_uring_setup": 425, "close_range": 436,
     "io_submit": 2, "pidfd_getfd": 438, "mount": 40, "bind": 200, "open_tree": 428, "move_mount": 429,
     "open_tree_attr": 467, "fsconfig": 431, "dup": 23, "dup3": 24, "splice": 76, "tee": 77,
-    "finit_module": 273, "kexec_file_load": 294,
+    "finit_module": 273, "kexec_file_load": 294, "exit_group": 94,
     "setxattrat": 463, "getxattrat": 464, "listxattrat": 465, "removexattrat": 466, "file_getattr": 468,
     "file_setattr": 469,
 }  # fmt: skip

@@ -15,6 +15,7 @@ from vfsmount.vfs.staged import StagedFile
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from vfsmount.children.supervisor.processes import Process
     from vfsmount.children.supervisor.skeleton import Node, Skeleton
     from vfsmount.vfs.openfile import OpenFile
 
@@ -27,11 +28,16 @@ _BLOCK: Final = 1 << 20
 class Writer:
     """One file being written, by however many descriptors."""
 
-    def __init__(self, handle: OpenFile, node: Node, *, changed: bool) -> None:
+    def __init__(self, handle: OpenFile, node: Node, opener: Process, *, changed: bool) -> None:
         self.handles = [handle]
         self.node = node
         self.lock = threading.RLock()
         self.done = False
+        self.opener: Final = opener
+        """The process that has to be told what goes wrong later than in a call that closes it."""
+        self.closes = 0
+        """Calls that wait for what becomes of it, and tell that."""
+        self.failure: OSError | None = None
         self._back = real.fd_open(node.local, os.O_RDONLY | os.O_CLOEXEC)
         self._changed = changed
         self._stamp = self._look()
@@ -86,6 +92,8 @@ class Writers:
         self.failures: list[OSError] = []
         self.watch: Callable[[], None] | None = None
         """Called when their number has changed."""
+        self.failed: Callable[[str, Writer, OSError, Process | None], None] | None = None
+        """Called with what could not be uploaded, and the process whose call was to see to that, if any."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -96,14 +104,23 @@ class Writers:
     def get(self, path: str) -> Writer | None:
         return self._open.get(path)
 
+    def all(self) -> list[Writer]:
+        return list(self._open.values())
+
+    def of(self, node: Node) -> Writer | None:
+        """That of what a descriptor leads to."""
+        return next((writer for writer in self.all() if writer.node is node), None)
+
     def add(self, path: str, writer: Writer) -> None:
         with self._lock:
             self._open[path] = writer
         self._count()
 
-    def sweep(self) -> None:
+    def sweep(self, which: Callable[[Writer], bool] | None = None) -> None:
         """Commit what nobody writes any more: one fcntl for each file, and the upload. Raises nothing."""
         for path, writer in list(self._open.items()):
+            if which is not None and not which(writer):
+                continue
             with writer.lock:  # who comes second waits: it may have seen the close, and wants to see the object
                 if not writer.done and writer.is_unwritten():
                     self._finish(path, writer)
@@ -114,6 +131,11 @@ class Writers:
             with writer.lock:
                 if not writer.done:
                     self._finish(path, writer)
+
+    def finish_one(self, writer: Writer, process: Process) -> None:
+        """Commit it, under its lock, for ``process``, which gave it up. Raises nothing."""
+        path = next((path for path, each in list(self._open.items()) if each is writer), writer.node.path)
+        self._finish(path, writer, process)
 
     def drop(self, goes: Callable[[str], bool]) -> list[str]:
         """Upload nothing of what is being written at these paths; returns them."""
@@ -131,14 +153,17 @@ class Writers:
                 self._forget(path, writer)
                 writer.abort()
 
-    def _finish(self, path: str, writer: Writer) -> None:
+    def _finish(self, path: str, writer: Writer, process: Process | None = None) -> None:
         try:
             writer.commit()
         except OSError as error:
             logger.error("what a child program wrote to %s could not be uploaded: %s", path, error)
             self.failures.append(error)
+            writer.failure = error
         finally:
             self._forget(path, writer)
+        if writer.failure is not None and self.failed is not None:
+            self.failed(path, writer, writer.failure, process)
 
     def _forget(self, path: str, writer: Writer) -> None:
         writer.done = True
