@@ -25,6 +25,7 @@ NEEDED = {
     "test_netcdf.py": ("netCDF4",),
     "test_opencv.py": ("cv2",),
     "test_polars.py": ("polars",),
+    "test_pytables.py": ("tables", "pandas"),
     "test_rasterio.py": ("rasterio",),
     "test_tokenizers.py": ("tokenizers",),
     "test_torch.py": ("torch",),

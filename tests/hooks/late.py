@@ -8,7 +8,12 @@ from __future__ import annotations
 import importlib
 from typing import Any, Final
 
-LATE: Final = {"test_duckdb.py": "duckdb", "test_netcdf.py": "netCDF4", "test_opencv.py": "cv2"}
+LATE: Final = {
+    "test_duckdb.py": "duckdb",
+    "test_netcdf.py": "netCDF4",
+    "test_opencv.py": "cv2",
+    "test_pytables.py": "tables",
+}
 """Which module loads what; see the fixture and the order in ``conftest``."""
 
 

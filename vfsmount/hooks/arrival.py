@@ -53,6 +53,8 @@ _LIBRARIES: Final = {
     "sqlite3.dbapi2": "database",
     "tarfile": "stdlib",
     "ssl": "stdlib",
+    "tables.file": "pytables",
+    "tables.utilsextension": "pytables",
     "tokenizers": "vocabularies",
     "tokenizers.models": "vocabularies",
     "torch": "networks",
