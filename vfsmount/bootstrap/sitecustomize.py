@@ -22,6 +22,8 @@ _PATHS = (
 ).split()
 _STARTS = "execv execve posix_spawn posix_spawnp spawnv spawnve spawnvp spawnvpe system".split()
 _LISTINGS = ("listdir", "scandir")
+_WALKS = ("os", "glob", "shutil", "pathlib", "pathlib._abc", "pathlib._local")
+"""Modules that take an error of an entry of ``scandir`` for "no directory" (vfsmount.shim.links tells more)."""
 
 
 def _say(text):
@@ -40,13 +42,43 @@ class _Call:
             trap.spring()
         if trap.set:
             try:
-                return self.original(*args, **more)
+                found = self.original(*args, **more)
             except OSError as error:
                 if not trap.may_lead_in(error, args):
                     raise
+            else:
+                if self.name != "scandir" or sys._getframe(1).f_globals.get("__name__") not in _WALKS:
+                    return found
+                entries = _Entries(found)
+                if not any(entry.is_symlink() and trap.leads_in(entry.path) for entry in entries.all):
+                    return entries
             trap.spring()
         now = getattr(self.module, self.name)
         return self.original(*args, **more) if now == self.call else now(*args, **more)
+
+
+class _Entries:
+    """What ``scandir`` found, after all of it has been looked at."""
+
+    def __init__(self, found):
+        with found:
+            self.all = list(found)
+        self._left = iter(self.all)
+
+    def __iter__(self):
+        return self._left
+
+    def __next__(self):
+        return next(self._left)
+
+    def close(self):
+        self._left = iter(())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, where):
+        self.close()
 
 
 class _Trap:
@@ -101,7 +133,8 @@ class _Trap:
                 getattr(os, capability).add(stand_in)
 
     def _reach_captured(self):
-        """Modules that .pth files loaded before this one have originals of their own: 3.10's pathlib in a class.
+        """Modules that .pth files loaded before this one have originals of their own: 3.10's pathlib and 3.13's glob in
+        classes.
 
         What is put there stays, and calls what stands under the name then.
         """
@@ -110,8 +143,10 @@ class _Trap:
         for module in list(sys.modules.values()):
             if type(module) is not type(os) or id(module) in patched:
                 continue
-            for holder in (module, vars(module).get("_NormalAccessor")):
+            for holder in (module, vars(module).get("_NormalAccessor"), vars(module).get("_StringGlobber")):
                 for name, value in list(vars(holder).items()) if holder is not None else ():
+                    if type(value) is staticmethod:
+                        value = value.__func__
                     if id(value) in stand_ins:
                         setattr(holder, name, stand_ins[id(value)])
 
@@ -189,10 +224,11 @@ class _Trap:
             return False
         if path in self._above:
             return True
-        return self._leads_in(path)
+        return self.leads_in(path)
 
-    def _leads_in(self, path):
+    def leads_in(self, path):
         """Follow the symbolic links of ``path`` on the disk until one leads to a mount."""
+        path = os.path.abspath(os.fsdecode(path))
         left = 40
         pieces, at = [piece for piece in path.split("/") if piece], ""
         while pieces and left:

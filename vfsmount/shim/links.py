@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from vfsmount.model import Attr
 
-WALKS: Final = frozenset({"os", "glob", "shutil", "pathlib", "pathlib._abc", "pathlib._local"})
-"""Modules that ask the entries of a directory what they lead to, and believe that an error means nothing."""
+WALKS: Final = frozenset({"os", "glob", "shutil", "pathlib", "pathlib._abc", "pathlib._local", "sitecustomize"})
+"""Modules that ask the entries of a directory what they lead to, and believe that an error means nothing; and the one
+that calls for them when their walk is what activates in a child program.
+"""
 
 _BATCH: Final = 64
 """Entries read at a time, so that what is asked of all of them is asked in C. The kernel gives more at a time."""
