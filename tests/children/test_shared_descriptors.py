@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from tests.children.conftest import Served, output
+from vfsmount.children.supervisor import lazy
 from vfsmount.children.supervisor.sharing import Readers
 
 SIZE: Final = (16 << 20) + 5
@@ -104,38 +105,73 @@ def test_readers_of_one_description_get_its_bytes_each_once(
 
 
 MOVERS: Final = """
-import os, random, struct
+import os, random, struct, sys, threading
 number = os.open('/my-mount/large', os.O_RDONLY)
 size = os.fstat(number).st_size
 begin, started = os.pipe()
-pids = []
-for seed in range(4):
-    pid = os.fork()
-    if not pid:
-        dice = random.Random(seed)
-        out = os.open(f'out{seed}', os.O_WRONLY | os.O_CREAT)
-        os.read(begin, 1)
-        for _ in range(60):
-            how = dice.randrange(6)
-            if how == 0: os.lseek(number, dice.randrange(size), os.SEEK_SET)
-            elif how == 1: os.lseek(number, -dice.randrange(size), os.SEEK_END)
-            elif how == 2:
-                try: os.lseek(number, dice.randrange(-9_000_000, 9_000_000), os.SEEK_CUR)
-                except OSError: pass
-            else:
-                piece = os.read(number, dice.choice((9, 10_007, 300_001)))
-                os.write(out, struct.pack('Q', len(piece)) + piece)
-        os._exit(0)
-    pids.append(pid)
-os.write(started, b'x' * 4)
-for pid in pids:
-    assert os.waitpid(pid, 0)[1] == 0
+
+def move(seed):
+    dice = random.Random(seed)
+    out = os.open(f'out{seed}', os.O_WRONLY | os.O_CREAT)
+    os.read(begin, 1)
+    for _ in range(60):
+        how = dice.randrange(6)
+        if how == 0: os.lseek(number, dice.randrange(size), os.SEEK_SET)
+        elif how == 1: os.lseek(number, -dice.randrange(size), os.SEEK_END)
+        elif how == 2:
+            try: os.lseek(number, dice.randrange(-9_000_000, 9_000_000), os.SEEK_CUR)
+            except OSError: pass
+        else:
+            piece = os.read(number, dice.choice((9, 10_007, 300_001)))
+            os.write(out, struct.pack('Q', len(piece)) + piece)
+
+if sys.argv[1] == 'threads':
+    threads = [threading.Thread(target=move, args=(seed,)) for seed in range(4)]
+    for each in threads: each.start()
+    os.write(started, b'x' * 4)
+    for each in threads: each.join()
+else:
+    pids = []
+    for seed in range(4):
+        pid = os.fork()
+        if not pid:
+            move(seed)
+            os._exit(0)
+        pids.append(pid)
+    os.write(started, b'x' * 4)
+    for pid in pids:
+        assert os.waitpid(pid, 0)[1] == 0
 """
 
 
-def test_readers_that_move_each_others_position_read_no_zeros(supervised: Served, tmp_path: Path) -> None:
+@pytest.fixture(params=["done here", "left to the kernel"])
+def seeks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no duplicate can be had, and before Linux 5.19, they are left to the kernel."""
+    if request.param != "done here":
+        monkeypatch.setattr(lazy, "_duplicate", lambda *_: -1)
+
+
+def test_who_seeks_alone_fetches_what_it_reads(supervised: Served, seeks: None) -> None:
+    supervised.store.put("large", CONTENT * 3)
+    code = """
+import os
+number = os.open('/my-mount/large', os.O_RDONLY)
+assert os.lseek(number, -1000, os.SEEK_END) == os.lseek(number, 0, os.SEEK_CUR)
+first = os.read(number, 900)
+os.lseek(number, -1000, os.SEEK_CUR)
+os.write(1, os.read(number, 100) + first)
+"""
+    found = subprocess.run([sys.executable, "-I", "-c", code], stdout=subprocess.PIPE, check=True, timeout=60).stdout
+    assert found == CONTENT[-1100:-100]
+    assert sum(usage.bytes_received for usage in supervised.session.stats().values()) < 12 << 20
+
+
+@pytest.mark.parametrize("share", ["forks", "threads"])
+def test_readers_that_move_each_others_position_read_no_zeros(
+    supervised: Served, tmp_path: Path, share: str, seeks: None
+) -> None:
     supervised.store.put("large", CONTENT)
-    output(sys.executable, "-I", "-c", MOVERS, cwd=tmp_path)
+    output(sys.executable, "-I", "-c", MOVERS, share, cwd=tmp_path)
     found = [piece for piece in pieces(tmp_path) if len(piece) > 14]
     assert len(found) > 20
     assert [len(piece) for piece in found if place(piece) < 0] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import socket
@@ -72,10 +73,12 @@ def reason(error: OSError) -> str:
 
 def duplicate(thread: int, number: int) -> int:
     """A descriptor of ours for the open file description of a process's. Raises: OSError."""
-    process = os.pidfd_open(group(thread))
     try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        found = int(libc.syscall(_GETFD, process, number, 0))
+        process = os.pidfd_open(thread)
+    except OSError:  # not the first one of its process
+        process = os.pidfd_open(group(thread))
+    try:
+        found = int(_libc().syscall(_GETFD, process, number, 0))
     finally:
         real.fd_close(process)
     if found < 0:
@@ -120,6 +123,11 @@ def _broken_pipes_are_errors() -> Iterator[None]:
         raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def _status(pid: int, field: bytes) -> int:
