@@ -6,14 +6,16 @@ import errno
 import glob
 import os
 import shutil
+import stat
 import subprocess
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.session.starting import MOUNT
-from vfsmount import real
+from vfsmount import CloudBucketMount, real
 from vfsmount.session import activate_stores
 from vfsmount.testing import MemoryStore
 
@@ -173,3 +175,53 @@ def test_own_scandir_is_the_kernel_s(link: str, tmp_path: Path) -> None:
         assert type(entry) is os.DirEntry
         with pytest.raises(NotADirectoryError):
             entry.is_dir()
+
+
+def test_what_the_end_of_the_path_asks_for(link: str, point: str, tmp_path: Path) -> None:
+    """A slash or a dot behind a link has it followed, by calls that do not follow links too."""
+    (tmp_path / "disk" / "d").mkdir(parents=True)
+    os.symlink(tmp_path / "disk", tmp_path / "other")
+    for path in (link, f"{tmp_path}/other"):
+        for end in ("/", "/."):
+            assert os.path.isdir(path + end)
+            assert stat.S_ISDIR(os.lstat(path + end).st_mode)
+            assert stat.S_ISDIR(os.stat(path + end, follow_symlinks=False).st_mode)
+        refusals: list[tuple[Callable[[], object], int]] = [
+            (lambda path=path: os.rmdir(f"{path}/"), errno.ENOTDIR),  # type: ignore[misc]
+            (lambda path=path: os.rmdir(f"{path}/."), errno.EINVAL),  # type: ignore[misc]
+            (lambda path=path: os.mkdir(f"{path}/"), errno.EEXIST),  # type: ignore[misc]
+            (lambda path=path: os.mkdir(f"{path}/."), errno.EEXIST),  # type: ignore[misc]
+            (lambda path=path: os.rename(f"{path}/", tmp_path / "z"), errno.ENOTDIR),  # type: ignore[misc]
+            (lambda path=path: os.readlink(f"{path}/"), errno.EINVAL),  # type: ignore[misc]
+        ]
+        for call, number in refusals:
+            with pytest.raises(OSError) as caught:
+                call()
+            assert caught.value.errno == number
+        assert os.path.islink(path)
+    archive = shutil.make_archive(f"{tmp_path}/archive", "tar", link)
+    with tarfile.open(archive) as file:
+        assert "./d/b.txt" in file.getnames()
+
+
+def test_programs_start_in_it_and_from_it(link: str, point: str) -> None:
+    Path(point, "program").write_text("#!/bin/sh\necho $1\n")
+    below = f"{link}-below"
+    os.symlink(f"{point}/d", below)
+    assert subprocess.run(["ls"], cwd=link, capture_output=True, check=True).stdout == b"a.txt\nd\nprogram\n"
+    assert subprocess.run("cat b.txt", shell=True, cwd=Path(below), capture_output=True, check=True).stdout == b"beta"
+    with pytest.raises(PermissionError):
+        subprocess.run([f"{link}/program", "ran"])
+    for command in (["sh", f"{link}/program", "ran"], ["sh", f"{link}/../{os.path.basename(point)}/program", "ran"]):
+        assert subprocess.run(command, capture_output=True, check=True).stdout == b"ran\n"
+    with pytest.raises(FileNotFoundError) as caught:
+        subprocess.run(["ls"], cwd=f"{link}/none")
+    assert caught.value.filename == f"{link}/none"
+
+
+def test_a_program_behind_a_link(store: MemoryStore, point: str, tmp_path: Path) -> None:
+    store.put("program", b"#!/bin/sh\necho $1\n")
+    os.symlink(point, tmp_path / "link")
+    with activate_stores({point: (CloudBucketMount("memory", file_mode=0o755), store)}):
+        ran = subprocess.run([f"{tmp_path}/link/program", "ran"], capture_output=True)
+    assert (ran.stdout, ran.stderr, ran.args) == (b"ran\n", b"", [f"{tmp_path}/link/program", "ran"])

@@ -16,17 +16,19 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from vfsmount import real
 from vfsmount.shim.collected import interrupts_own_code
 from vfsmount.shim.context import Replacement, ShimContext
 from vfsmount.shim.rawfile import number_of
+from vfsmount.shim.route import follow_up
 
 if TYPE_CHECKING:
     from vfsmount.shim.description import Description
     from vfsmount.shim.descriptors import FdTable
+    from vfsmount.shim.route import Router
 
 logger = logging.getLogger(__name__)
 
@@ -352,7 +354,37 @@ def ended(popen: Any) -> None:
 
 
 def planned(context: ShimContext, command: Command) -> Plan | None:
-    return None if context.children is None else context.children.plan(command)
+    if context.children is None:
+        return None
+    found = _behind_links(context, command)
+    try:
+        return context.children.plan(found)
+    except OSError as error:
+        if found.cwd is not command.cwd and error.filename == found.cwd:
+            raise follow_up(error, command.cwd) from error.__cause__
+        raise
+
+
+def _behind_links(context: ShimContext, command: Command) -> Command:
+    """With the directory, or a program that can be executed, where a link on the disk leads to on a mount."""
+    cwd, argv = command.cwd, command.argv
+    behind = None if cwd is None else _mounted(context.router, cwd)
+    if behind is not None:
+        return replace(command, cwd=behind)
+    program = argv[0] if isinstance(argv, (tuple, list)) and argv and command.executable is None else None
+    if isinstance(program, (str, bytes, os.PathLike)) and "/" in real.fsdecode(program) and not command.shell:
+        found = _mounted(context.router, program)
+        if found is not None and context.table.covers(found) and context.table.access(found, os.X_OK):
+            command = replace(command, executable=found)
+    return command
+
+
+def _mounted(router: Router, path: object) -> str | None:
+    """None where it is mounted by its text, too."""
+    try:
+        return router.behind_links(path) if router.route(path) is None else None
+    except (OSError, TypeError, ValueError):
+        return None  # the original's to judge
 
 
 def _ours(fds: FdTable, given: Mapping[str, Any]) -> list[Description]:

@@ -147,7 +147,7 @@ class Router:
             return plain
         if error.errno == errno.ENOENT and "/.." not in absolute and not self._may_lead_on(plain):
             return None
-        resolved = self._walk(absolute, follow=follow)
+        resolved = self._walk(absolute, follow=follow or _names_what_is_behind(absolute, purpose))
         if self._table.covers(resolved):
             return check_ending(self._table, resolved, absolute, purpose)
         return resolved if self._table.is_ancestor(resolved) and not real.access(resolved, 0) else None
@@ -271,6 +271,7 @@ class Router:
         return False
 
     def _resolve(self, absolute: str, *, follow: bool, purpose: Purpose) -> str | None:
+        follow = follow or _names_what_is_behind(absolute, purpose)
         if "/.." in absolute:
             plain = self._walk(absolute, follow=follow)
         else:
@@ -316,6 +317,11 @@ class Router:
                 done = ""
             todo.extend(piece for piece in reversed(target.split("/")) if piece not in ("", "."))
         return done or "/"
+
+
+def _names_what_is_behind(absolute: str, purpose: Purpose) -> bool:
+    """True where the end of the path has a link in the last place followed, whatever the call."""
+    return absolute.endswith("/.") or (purpose is Purpose.LOOK and absolute.endswith("/"))
 
 
 def follow_up(error: OSError, path: object, path2: object = None) -> OSError:
