@@ -37,6 +37,16 @@ def _(top: Path) -> object:
     return _each(top, os.mkdir, ("made", "dir", "file", "missing/below", "file/below"))
 
 
+@operation("endings: mkdir where a file is")
+def _(top: Path) -> object:
+    return [observe(lambda _, end=end: os.mkdir(f"{top}/file{end}"), top) for end in ("", "/", "//", "/.")]  # type: ignore[misc]
+
+
+@operation("endings: the top itself, to create")
+def _(top: Path) -> object:
+    return observe(lambda _: _opened(f"{top}/", os.O_WRONLY | os.O_CREAT | os.O_EXCL), top)
+
+
 @operation("endings: mkdir of a new name")
 def _(top: Path) -> object:
     seen = [observe(lambda _, end=end: os.mkdir(f"{top}/new{end}"), top) for end in ("/.", "/..", "//")]  # type: ignore[misc]

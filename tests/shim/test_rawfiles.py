@@ -74,6 +74,19 @@ def test_a_raw_file_without_a_name_and_after_close(bucket: Mounted, local: Path)
             file.flush()
 
 
+def test_arguments_are_judged_before_the_file(bucket: Mounted, local: Path) -> None:
+    seen = []
+    for root in (str(local), bucket.point):
+        file = open(f"{root}/a.txt", "rb", buffering=0)
+        with pytest.raises(TypeError) as of_a_wrong_type:
+            file.write("text")  # type: ignore[arg-type]
+        file.close()
+        with pytest.raises(ValueError, match="closed") as closed:
+            file.flush()
+        seen.append((str(of_a_wrong_type.value), str(closed.value)))
+    assert seen[0] == seen[1]
+
+
 def test_a_subclass_of_fileio_reaches_the_mount(bucket: Mounted, local: Path) -> None:
     class Counted(io.FileIO):
         def __init__(self, *args: Any, **kwargs: Any) -> None:

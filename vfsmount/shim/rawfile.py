@@ -186,8 +186,8 @@ class VfsFileIO(io.FileIO):
     # Writing ----------------------------------------------------------------------------------------------------------
 
     def write(self, data: ReadableBuffer, /) -> int:
-        entry = self._for_writing()
         view = _bytes_view(data)
+        entry = self._for_writing()
         if self._late is not None:
             at = entry.file.tell()
             self._late.append((at, bytes(view)))
@@ -211,7 +211,8 @@ class VfsFileIO(io.FileIO):
         return length
 
     def flush(self) -> None:
-        self._check_open()
+        if self._closed:
+            raise ValueError("I/O operation on closed file.")
 
     # Position ---------------------------------------------------------------------------------------------------------
 

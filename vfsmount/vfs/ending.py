@@ -68,9 +68,13 @@ def check_ending(table: Table, plain: str, text: str, purpose: Purpose) -> str:
         return plain  # a name that ends in a dot
     if table.is_point(plain):
         refused = _DOTS.get(purpose, {}).get(dots)
+        if purpose is Purpose.CREATE and not dots:
+            refused = errno.EISDIR
         if refused is not None:
             raise os_error(refused, plain)
         return plain
+    if purpose is Purpose.MAKE and not dots:
+        return plain  # mkdir(2) and link(2) say EEXIST of a file there
     if purpose is Purpose.CREATE and not dots:
         _require_directory(table, plain.rpartition("/")[0])
         raise os_error(errno.EISDIR, plain, hint="a file's name cannot end in a slash")
