@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import struct
@@ -14,6 +15,7 @@ from vfsmount.children.supervisor.call import INSTALLED, PROCEED, Call
 from vfsmount.children.supervisor.notify import Cancelled
 from vfsmount.children.supervisor.paths import Outside
 from vfsmount.children.supervisor.processes import Process, descriptors
+from vfsmount.children.supervisor.skeleton import Replaced
 from vfsmount.children.supervisor.writers import Writer
 from vfsmount.errors import os_error
 from vfsmount.vfs.ending import opening
@@ -108,16 +110,18 @@ def _by_name(call: Call, path: str, flags: int) -> int:
     if not attr.is_dir:
         if flags & os.O_DIRECTORY:
             raise os_error(errno.ENOTDIR, path)
-        fetch(call, path)
+        return fetch(call, path).reopen(os.O_RDONLY)
     return real.fd_open(call.family.skeleton.local(path), os.O_RDONLY | os.O_CLOEXEC)
 
 
 def fetch(call: Call, path: str) -> Node:
     """The file with all of its content. Raises: OSError."""
-    opened = call.family.view.table.open(path, os.O_RDONLY)
-    node = _node(call, path, opened)
-    node.fill()
-    return node
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(Replaced):
+            node = _node(call, path, call.family.view.table.open(path, os.O_RDONLY))
+            node.fill()
+            return node
+    raise Replaced(path)
 
 
 def _node(call: Call, path: str, opened: OpenFile) -> Node:
@@ -141,10 +145,22 @@ def _node(call: Call, path: str, opened: OpenFile) -> Node:
 
 
 def _read(call: Call, path: str, opened: OpenFile, flags: int) -> int:
+    for _ in range(_ATTEMPTS):
+        try:
+            return _read_version(call, path, opened, flags)
+        except Replaced:  # another call has seen another version
+            opened = _opened(call, path, flags)
+            if opened.is_dir:
+                opened.close()
+                break
+    raise Replaced(path)
+
+
+def _read_version(call: Call, path: str, opened: OpenFile, flags: int) -> int:
     node = _node(call, path, opened)
     cloexec = bool(flags & os.O_CLOEXEC)
     with node.lock:  # until our own descriptor is closed: whoever asks whether the file is in use waits
-        number = real.fd_open(node.local, os.O_RDONLY | os.O_CLOEXEC | flags & os.O_NONBLOCK)
+        number = node.reopen(os.O_RDONLY | flags & os.O_NONBLOCK)
         try:
             if node.attr.size > EAGER and node.is_open and _placed(call, number, call.family.lazy, cloexec=cloexec):
                 return INSTALLED
@@ -194,9 +210,7 @@ def _write(call: Call, path: str, opened: OpenFile, flags: int) -> int:
                 return _given_to_write(call, number, flags)
     node = None
     try:
-        family.skeleton.drop(path)
-        node = family.skeleton.file(path, opened.stat())
-        node.writing = True
+        node = family.skeleton.written(path, opened.stat())
         if isinstance(opened, StagedFile) and opened.stat().size:
             _load(call, path, node)
         changed = not isinstance(opened, StagedFile) or bool(flags & os.O_TRUNC)

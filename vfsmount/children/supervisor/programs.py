@@ -50,7 +50,7 @@ def _executable(call: Call, path: str) -> str:
     if attr.is_dir or not attr.mode & 0o111:
         raise os_error(errno.EACCES, path)
     node = fetch(call, path)
-    number = real.fd_open(node.local, os.O_RDONLY | os.O_CLOEXEC)
+    number = node.reopen(os.O_RDONLY)
     try:
         start = real.pread(number, 4, 0)
     finally:

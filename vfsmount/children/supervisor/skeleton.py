@@ -8,6 +8,7 @@ mode from the start, and its content when it is opened; one file stands for one 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -46,6 +47,8 @@ class Node:
         self.lock = threading.RLock()
         self.writing = False
         """A child writes it; what it holds is the truth."""
+        self.is_gone = False
+        """About to be unlinked, if it is not yet."""
         self.readers: Final = Readers()
         """Under :attr:`lock`."""
         self._source: OpenFile | None = None
@@ -69,8 +72,7 @@ class Node:
     @property
     def is_lost(self) -> bool:
         """Some of its content is not here, and there is nowhere to fetch it from any more."""
-        with self.lock:
-            return self._source is None and bool(self._missing)
+        return self._source is None and bool(self._missing)
 
     def has(self, start: int, stop: int) -> bool:
         """Whether ``[start, stop)`` of the content is here."""
@@ -81,16 +83,36 @@ class Node:
         return missing.isdisjoint(chunks)
 
     def lend(self, source: OpenFile) -> None:
-        """``source`` is an open reader of this very version; it is closed as soon as it is of no more use."""
+        """``source`` is an open reader of this very version; it is closed as soon as it is of no more use.
+
+        Raises: Replaced.
+        """
         with self.lock:
             if self._source is not None or self.is_whole:
                 source.close()
                 return
+            try:
+                self._number = self.reopen(os.O_RDWR)
+            except BaseException:
+                source.close()
+                raise
             self._source = source
-            self._number = _open_back(self.local)
             if self._missing is None:
                 self._missing = set(range(-(-self.attr.size // CHUNK)))
             self._settle()
+
+    def reopen(self, flags: int) -> int:
+        """A descriptor for it. Raises: Replaced."""
+        with self.lock:
+            held = self._number >= 0
+            try:
+                number = real.fd_open(f"/proc/self/fd/{self._number}" if held else self.local, flags | os.O_CLOEXEC)
+            except (FileNotFoundError, NotADirectoryError):
+                raise Replaced(self.path) from None
+            if self.is_gone and not held:  # the number of its inode may be that of what is there now
+                real.fd_close(number)
+                raise Replaced(self.path)
+            return number
 
     def ensure(self, start: int, stop: int) -> None:
         """Have ``[start, stop)`` of the content here. Costs what reading it costs. Raises: OSError."""
@@ -154,6 +176,13 @@ class Node:
             self.release()
 
 
+class Replaced(OSError):
+    """What stands at a file's path is another version by now."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(errno.ESTALE, os.strerror(errno.ESTALE), path)
+
+
 class Skeleton:
     """All of it; gone with :meth:`remove`. Thread-safe; its lock is held across no request."""
 
@@ -206,6 +235,14 @@ class Skeleton:
                 return real.lstat(self.local(path))
             node = self.file(path, attr)
             return real.lstat(node.local)
+
+    def written(self, path: str, attr: Attr) -> Node:
+        """A new file, which a child is to write."""
+        with self._lock:
+            self.drop(path)
+            node = self.file(path, attr)
+            node.writing = True
+            return node
 
     def file(self, path: str, attr: Attr) -> Node:
         """The file for this version of the object."""
@@ -273,13 +310,15 @@ class Skeleton:
             if node is not None and node.writing:
                 return
             self._nodes.pop(path, None)
+            if node is not None:
+                node.is_gone = True
             try:
                 real.unlink(self.local(path))
             except IsADirectoryError:
+                for below in [each for each in self._nodes if each.startswith(f"{path}/")]:
+                    self._nodes.pop(below).is_gone = True
                 with real.passthrough():
                     shutil.rmtree(self.local(path), ignore_errors=True)
-                for below in [each for each in self._nodes if each.startswith(f"{path}/")]:
-                    self._nodes.pop(below)
             except OSError:
                 return
 
@@ -331,10 +370,6 @@ def _make_directory(local: str, mode: int) -> None:
     except FileExistsError:
         return
     real.chmod(local, mode)
-
-
-def _open_back(local: str) -> int:
-    return real.fd_open(local, os.O_RDWR | os.O_CLOEXEC)
 
 
 def is_unused(number: int) -> bool:
