@@ -175,10 +175,11 @@ def os_error(
 
 def from_store(error: StoreError, path: str | bytes | None = None, *, hint: str | None = None) -> OSError:
     """The ``OSError`` for a failed request, with the StoreError as its cause."""
+    return os_error(errno_for(error), path, hint=told(error, hint), cause=error)
+
+
+def told(error: StoreError, hint: str | None = None) -> str:
+    """What to do about it (``hint`` where that is known better), and what the store said."""
     if hint is None:
-        for cls in type(error).__mro__:
-            if cls in _HINTS:
-                hint = _HINTS[cls]
-                break
-    note = f"{hint} [{error}]" if hint else str(error)
-    return os_error(errno_for(error), path, hint=note, cause=error)
+        hint = next((_HINTS[cls] for cls in type(error).__mro__ if cls in _HINTS), None)
+    return f"{hint} [{error}]" if hint else str(error)

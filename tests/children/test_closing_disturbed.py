@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,17 @@ def test_standard_error_of_any_kind(faulty: Faulty) -> None:
 
 
 @pytest.mark.slow
+def test_a_close_that_nobody_sees_is_told_all_the_same(faulty: Faulty) -> None:
+    faulty.refuse()
+    line = "exec 3> /my-mount/new; echo x >&3; exec 3>&-; read line; exit 7"
+    with faulty.start(line, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stderr is not None
+        assert child.stderr.readline().startswith(b"vfsmount: /my-mount/new was not uploaded: Input/output error: ")
+        assert child.communicate(timeout=60) == (None, b"")
+    assert child.returncode == 7
+
+
+@pytest.mark.slow
 def test_a_full_pipe_keeps_nobody_waiting(faulty: Faulty) -> None:
     faulty.refuse()
     reading, writing = os.pipe()
@@ -64,15 +76,16 @@ def test_a_full_pipe_keeps_nobody_waiting(faulty: Faulty) -> None:
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_of_an_upload(faulty: Faulty) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_killed_in_the_middle_of_an_upload(faulty: Faulty, number: signal.Signals) -> None:
     """The upload goes on, as a disk would."""
     hold = faulty.store.hold("put", times=1)
     with faulty.start("exec cp src /my-mount/new") as child:
         hold.wait_arrived()
-        child.kill()
+        child.send_signal(number)
         assert faulty.objects == {}
         hold.release()
-    assert child.returncode == -signal.SIGKILL
+    assert child.returncode == -number
     assert faulty.objects == {"new": b"source\n"}
 
 
@@ -91,6 +104,21 @@ def test_the_session_ends_in_the_middle_of_an_upload(faulty: Faulty) -> None:
 
 
 @pytest.mark.slow
+def test_many_children_at_once(faulty: Faulty) -> None:
+    """What a program that is just being started has inherited for a moment is nobody's."""
+    for index in range(0, 48, 2):
+        (faulty.directory / f"{index}").write_text("moved")
+        (faulty.directory / f"{index + 1}").write_text("kept")
+        faulty.refuse(key=f"{index + 1}")
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(lambda index: faulty.run(f"mv {index} /my-mount/{index}"), range(48)))
+    assert [each.returncode for each in done] == [0, 1] * 24
+    assert all(each.stderr.count("mv: ") == each.stderr.count("vfsmount: ") == each.returncode for each in done)
+    assert faulty.objects == {f"{index}": b"moved" for index in range(0, 48, 2)}
+    assert sorted(path.read_text() for path in faulty.directory.iterdir()) == [*["kept"] * 24, "source\n"]
+
+
+@pytest.mark.slow
 def test_other_calls_go_on_meanwhile(faulty: Faulty) -> None:
     hold = faulty.store.hold("put", times=1)
     line = "cp src /my-mount/new & ls /etc/hostname; echo >&2; wait"
@@ -104,9 +132,12 @@ def test_other_calls_go_on_meanwhile(faulty: Faulty) -> None:
 
 @pytest.mark.slow
 def test_a_program_that_outlives_the_session_can_end(faulty: Faulty) -> None:
-    with faulty.start("read line; exec 3>&1 1>&2; exit 0", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        faulty.session.close()
+    line = "echo ready; read line; exec 3>&1 1>&2; exit 0"
+    with faulty.start(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        faulty.session.close()
         child.stdin.close()
         assert child.wait(30) == 0
 

@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
@@ -106,9 +107,7 @@ class Closing:
         if name.startswith("open") and not _flags(call, name) & os.O_TRUNC:
             return False
         line = list(lineage(call.pid))
-        if any(writer.opener in line for writer in self._family.writers.all()):
-            self._family.take_time()
-            self._family.writers.sweep(lambda writer: writer.opener in line)
+        self._sweep(line)
         for index, process in enumerate(line):
             failures = self._failing.get(process)
             if not failures or process.pid == self.spared:
@@ -137,23 +136,25 @@ class Closing:
     # -- calls --
 
     def _close(self, call: Call, number: int) -> int:
+        writer = self._written(call, number)
+        if writer is None and not self._interrupted:
+            return PROCEED
         process = Process.of(call.pid)
         key = (process, number)
-        writer = self._written(call, number)
         if writer is None:
             writer = self._interrupted.get(key)
             if writer is None:
                 return PROCEED
             failure = self._finish(call, writer, process)
         else:
-            with writer.lock:
+            with self._locked(writer):
                 writer.closes += 1
             parted = False
             try:
                 parted = self._part(call, number, writer)
             finally:
                 if not parted:
-                    with writer.lock:
+                    with self._locked(writer):
                         writer.closes -= 1
             if not parted:
                 return PROCEED
@@ -199,15 +200,13 @@ class Closing:
 
     def _exit(self, call: Call) -> int:
         process = Process.of(call.pid)
-        writers = self._family.writers
-        self._family.take_time()
         parted = []
-        for number in descriptors(call.pid) if len(writers) else ():
+        for number in descriptors(call.pid) if len(self._family.writers) else ():
             writer = self._written(call, number)
             if writer is not None and self._part(call, number, writer):
                 parted.append(writer)
         fails = [self._finish(call, writer, process) for writer in dict.fromkeys(parted)]
-        writers.sweep(lambda writer: writer.opener == process)
+        self._sweep([process])
         for key, writer in list(self._interrupted.items()):
             if key[0] == process:
                 fails.append(self._finish(call, writer, process))
@@ -254,18 +253,36 @@ class Closing:
 
         ``tells``: the call is one of those that the writer counts.
         """
-        self._family.take_time()
         for attempt in range(_ATTEMPTS):
             goes_on = attempt + 1 == _ATTEMPTS or (attempt > 0 and self._is_held(call.pid, writer))
-            with writer.lock:
+            with self._locked(writer):
                 if not writer.done and writer.is_unwritten():
+                    self._family.take_time()
                     self._family.writers.finish_one(writer, process)
                 if writer.done or goes_on:
                     writer.closes -= tells
                     return writer.failure
             if attempt:
+                self._family.take_time()
                 time.sleep(_PAUSE)
         raise AssertionError
+
+    @contextlib.contextmanager
+    def _locked(self, writer: Writer) -> Iterator[None]:
+        """Its lock, without keeping the family's other calls from being answered."""
+        if not writer.lock.acquire(blocking=False):
+            self._family.take_time()
+            writer.lock.acquire()
+        try:
+            yield
+        finally:
+            writer.lock.release()
+
+    def _sweep(self, openers: Sequence[Process]) -> None:
+        """Upload what these have opened, and what was closed where nobody saw it."""
+        if any(writer.opener in openers for writer in self._family.writers.all()):
+            self._family.take_time()
+            self._family.writers.sweep(lambda writer: writer.opener in openers)
 
     def _is_held(self, pid: int, writer: Writer) -> bool:
         """Whether the process or one above it has it open, as is usual: a shell and what it starts."""

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from vfsmount import real
+from vfsmount.errors import StoreError, told
 
 _LINE: Final = 4000
 """Bytes of a line: a pipe takes so many whole or not at all."""
@@ -66,8 +67,8 @@ def descriptors(pid: int) -> list[int]:
 def reason(error: OSError) -> str:
     """In words, with the hint, or what the store said."""
     notes = [note.removeprefix("vfsmount: ") for note in getattr(error, "__notes__", ())]
-    if not notes and error.__cause__ is not None:
-        notes = [str(error.__cause__)]
+    if not notes and isinstance(error.__cause__, StoreError):  # Python 3.10 has no notes
+        notes = [told(error.__cause__)]
     return ": ".join([error.strerror or str(error), *notes])
 
 
