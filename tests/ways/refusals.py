@@ -9,6 +9,8 @@ import mmap
 import os
 import sqlite3
 import stat
+import tempfile
+import zoneinfo
 from typing import Any
 
 import pytest
@@ -156,6 +158,35 @@ def _(at: Place) -> None:
 def _(at: Place) -> None:
     assert _fails(Before, at("text.txt")) in ABSENT
     assert _fails(Before, at("new.txt"), "w") in ABSENT
+
+
+@unreached(
+    "captured before",
+    "zoneinfo, where PYTHONTZPATH or reset_tzpath names a mounted directory",
+    why="its C code has kept io.open since it was imported; ZoneInfo.from_file takes a mounted file",
+    instead="ENOENT or ENOTDIR",
+)
+def _(at: Place) -> None:
+    zoneinfo.reset_tzpath([at.root])
+    try:
+        assert _fails(zoneinfo.ZoneInfo, "text.txt") in ABSENT
+    finally:
+        zoneinfo.reset_tzpath()
+
+
+@unreached(
+    "spelling of a path",
+    "what an entry of os.scandir tells of a local link into a mount, to others than the standard library's walks",
+    why="os.DirEntry follows links in C; os.path.isdir(entry) and os.stat(entry) are served",
+    instead="ENOTDIR, or as for a link to nothing where no guard stands at the mount point",
+)
+def _(at: Place) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        os.symlink(at("text.txt"), f"{place}/link")
+        with os.scandir(place) as entries:
+            (entry,) = entries
+        assert _fails(entry.stat) in ABSENT
+        assert os.stat(entry).st_size == os.path.getsize(at("text.txt"))
 
 
 @unreached(
