@@ -270,6 +270,13 @@ def test_a_link_to_a_mount_with_a_slash_behind_it(mounted: Mounted, tmp_path: Pa
     assert sorted(os.listdir(f"{tmp_path}/link/")) == sorted(os.listdir(POINT))
 
 
+def test_a_link_to_a_guard_that_may_not_be_followed(mounted: Mounted, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(POINT)
+    refused = PermissionError(errno.EACCES, "as in a sticky directory, where it is another user's")
+    assert mounted.context.router.retry(refused, f"{tmp_path}/link/a.txt") == f"{POINT}/a.txt"
+    assert mounted.context.router.retry(refused, f"{tmp_path}/private") is None
+
+
 def test_a_link_into_a_mount_is_found_above_what_is_missing(mounted: Mounted, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(POINT)
     (tmp_path / "two").symlink_to(tmp_path / "link")

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 MAX_LINKS: Final = 40
 """Symbolic links followed for one path before ELOOP. Source: Linux, path_resolution(7)."""
 
-_RETRIED: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+_RETRIED: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES})
+"""EACCES: the kernel does not follow another user's guard in a sticky directory, nor one into a private TMPDIR.
+Source: proc_sys_fs(5), protected_symlinks.
+"""
 _AT_FDCWD: Final = -100 if sys.platform.startswith("linux") else -2
 
 
