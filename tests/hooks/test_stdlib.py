@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import ctypes
 import dbm
 import errno
@@ -293,6 +294,23 @@ def test_regression_a_message_is_not_sent_to_a_socket_on_the_disk_instead_of_one
                 with pytest.raises(TypeError):
                     sock.sendto(*wrong)  # type: ignore[arg-type]
     os.unlink(tmp_path / os.fsdecode(given))
+
+
+def test_a_descriptor_in_a_message_leads_to_the_content(point: str) -> None:
+    Path(point, "file").write_bytes(b"content")
+    number = os.open(f"{point}/file", os.O_RDONLY)
+    here, there = socket.socketpair()
+    with here, there:
+        rights = array.array("i", [number])
+        for data in (rights, rights.tobytes(), memoryview(rights)):
+            here.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, data)])
+            (got,) = socket.recv_fds(there, 1, 1)[1]
+            assert os.pread(got, 10, 0) == b"content"
+            os.close(got)
+        for wrong in ([(socket.SOL_SOCKET, socket.SCM_RIGHTS)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, 5)], 5):
+            with pytest.raises(TypeError):
+                here.sendmsg([b"x"], wrong)  # type: ignore[arg-type]
+    os.close(number)
 
 
 def test_other_sockets_are_as_ever(point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

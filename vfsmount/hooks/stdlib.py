@@ -28,6 +28,9 @@ from vfsmount.shim.rawfile import number_of, raw_of
 from vfsmount.shim.traversals import announced
 from vfsmount.transfer.spool import ScratchDirectory
 
+_INT: Final = memoryview(b"").cast("i").itemsize
+"""Bytes of a descriptor number in a message."""
+
 _FILES: Final = ("cafile", "certfile", "keyfile")
 """Arguments of an SSL context's methods that are paths of files; they come first where they have no name."""
 
@@ -126,6 +129,10 @@ def _addresses(seam: Seam, module: ModuleType) -> None:
 
     def make_sendmsg(original: Function) -> Function:
         def sendmsg(self: Any, buffers: Any, ancdata: Any = (), flags: Any = 0, address_: Any = None, /) -> Any:
+            if ancdata:
+                ancdata = list(ancdata)
+                for number in _passed(module, ancdata):
+                    seam.let_escape(number)
             if address_ is None:
                 return original(self, buffers, ancdata, flags)
             return original(self, buffers, ancdata, flags, address(self, address_, _no_listener))
@@ -140,6 +147,17 @@ def _addresses(seam: Seam, module: ModuleType) -> None:
         ("sendmsg", make_sendmsg),
     ):
         seam.wrap(module.socket, name, make)
+
+
+def _passed(module: ModuleType, ancdata: list[Any]) -> list[int]:
+    """The descriptors among a message's ancillary data; of what is malformed none, which is the original's to judge."""
+    found: list[int] = []
+    for item in ancdata:
+        if isinstance(item, tuple) and item[:2] == (module.SOL_SOCKET, module.SCM_RIGHTS) and len(item) == 3:
+            with contextlib.suppress(TypeError, ValueError):
+                raw = memoryview(item[2]).tobytes()
+                found += memoryview(raw[: len(raw) // _INT * _INT]).cast("i").tolist()
+    return found
 
 
 def _no_socket(path: str) -> OSError:
