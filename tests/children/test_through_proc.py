@@ -74,10 +74,15 @@ def fetched(served: Served) -> int:
 
 
 def test_the_rest_of_proc_fetches_nothing(supervised: Served) -> None:
-    """Libraries read /proc/cpuinfo and the like while files are open."""
+    """Libraries read /proc/cpuinfo and the like while files are open, and programs the pipes that a shell names."""
     supervised.store.put("large", LARGE)
     code = """
+import os
 number = open("/my-mount/large", "rb", buffering=0)
+reading, writing = os.pipe()
+null = os.open("/dev/null", os.O_RDONLY)
+os.close(os.open(f"/dev/fd/{reading}", os.O_RDONLY))
+os.close(os.open(f"/proc/self/fd/{null}", os.O_RDONLY))
 for path in ("/proc/meminfo", "/proc/self/status", "/etc/mtab", "/proc/self/maps"):
     open(path).read()
 number.read(9)

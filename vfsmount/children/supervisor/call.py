@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from typing import TYPE_CHECKING, Final
 
@@ -91,9 +92,22 @@ class Call:
             return None
 
     def may_reopen(self) -> None:
-        """Have all of every file that is being read, if the path may lead to one of them behind our back."""
-        if self.magic is not None and procfs.may_open(self.magic):
+        """Have all of the file that is being read, or of every one, if the path may lead there behind our back."""
+        if self.magic is None or not procfs.may_open(self.magic):
+            return
+        node = None
+        if procfs.link(self.magic) == (self.magic, ""):  # else it is written in a way that is not understood here
+            with contextlib.suppress(OSError):
+                if not real.readlink(self.magic).startswith(self.family.skeleton.root):
+                    return
+            node = self.reopened()
+        if node is None:
             self.family.fill_all()
+        elif node.is_open:
+            self.family.take_time()
+            node.fill()
+        elif node.is_lost:
+            raise os_error(errno.EIO, node.path)
 
     def write(self, position: int, data: bytes) -> None:
         """Into the buffer that the argument points to. Raises: EFAULT."""
