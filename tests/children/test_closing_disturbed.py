@@ -132,14 +132,18 @@ def test_other_calls_go_on_meanwhile(faulty: Faulty) -> None:
 
 @pytest.mark.slow
 def test_a_program_that_outlives_the_session_can_end(faulty: Faulty) -> None:
-    line = "echo ready; read line; exec 3>&1 1>&2; exit 0"
-    with faulty.start(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    """And sees nothing of the disk, where the mount was."""
+    line = "echo ready; read line; exec 3>&1 1>&2; echo x > /my-mount/new; exit 0"
+    with faulty.start(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None
+        assert child.stderr is not None
         assert child.stdout.readline() == b"ready\n"
         faulty.session.close()
         child.stdin.close()
+        assert b"Function not implemented" in child.stderr.read()
         assert child.wait(30) == 0
+    assert not os.path.lexists("/my-mount/new")
 
 
 @pytest.fixture

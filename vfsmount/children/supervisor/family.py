@@ -281,22 +281,21 @@ class Family:
             self._over.set()
 
     def _answer(self, note: Notification) -> None:
-        name = self._names.get(note.number)
-        if note.audit == self.architecture.compat:
-            name = self._compat_names.get(note.number)
+        is_compat = note.audit == self.architecture.compat
+        name = (self._compat_names if is_compat else self._names).get(note.number)
         call = Call(self, note)
         try:
             answers = ANSWERS.get(name or "") if note.audit == self.architecture.audit else None
+            if self._closed and name is not None and name not in CLOSES and (answers is not None or is_compat):
+                self.listener.refuse(note.ident, errno.ENOSYS)
+                return
             if answers is not None and not self.view.table.points:  # a filter cannot be removed
                 self.listener.proceed(note.ident)
-                return
-            if answers is not None and self._closed:
-                self.listener.refuse(note.ident, errno.ENOSYS)
                 return
             try:
                 if name in RELIES and self.closing.is_held_back(call, name or ""):
                     return
-                if note.audit == self.architecture.compat:
+                if is_compat:
                     answer = compat(call, name)
                 elif answers is not None:
                     answer = answers(call)
