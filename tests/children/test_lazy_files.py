@@ -293,6 +293,24 @@ def test_who_writes_one_file_does_not_wait_until_another_is_fetched(
     assert large.stored("new") == b"new\n"
 
 
+NAMED: Final = """
+import os
+number = os.open("/my-mount/large", os.O_PATH | os.O_CLOEXEC)
+assert os.fstat(number).st_size == os.stat(f"/proc/self/fd/{number}").st_size > 1 << 20
+os.readlink(f"/proc/self/fd/{number}")
+if whole:
+    os.write(1, os.pread(os.open(f"/proc/self/fd/{number}", os.O_RDONLY), 9, 40000000))
+"""
+
+
+def test_a_descriptor_that_only_names_a_file_fetches_nothing(large: Served, content: bytes) -> None:
+    output(sys.executable, "-I", "-c", f"whole = False; {NAMED}")
+    assert fetched(large) <= MOST
+    command = [sys.executable, "-I", "-c", f"whole = True; {NAMED}"]
+    found = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout
+    assert found == content[40_000_000:][:9]
+
+
 CROWDED: Final = """
 import hashlib, os
 numbers = [os.open('/dev/null', os.O_RDONLY) for _ in range(930)]

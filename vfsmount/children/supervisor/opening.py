@@ -68,7 +68,7 @@ def _open(call: Call, position: int, dirfd: int | None, flags: int, mode: int) -
         path = node.path  # what it stands for is what is to be written
         family.take_time()
     if flags & os.O_PATH:
-        return _given(call, _by_name(call, path, flags), cloexec=cloexec)
+        return _by_name(call, path, flags)
     if not family.view.table.covers(path):
         local = family.skeleton.listed(path)
         return _given(call, real.fd_open(local, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), cloexec=cloexec)
@@ -105,13 +105,14 @@ def _opened(call: Call, path: str, flags: int) -> OpenFile:
 
 
 def _by_name(call: Call, path: str, flags: int) -> int:
-    """For O_PATH: a descriptor for reading, because the kernel hands over no other; of a file with its content."""
+    """For O_PATH: a descriptor for reading, because the kernel hands over no other."""
     attr, _ = call.family.attr(path)
     if not attr.is_dir:
         if flags & os.O_DIRECTORY:
             raise os_error(errno.ENOTDIR, path)
-        return fetch(call, path).reopen(os.O_RDONLY)
-    return real.fd_open(call.family.skeleton.local(path), os.O_RDONLY | os.O_CLOEXEC)
+        return _read(call, path, _opened(call, path, os.O_RDONLY), flags & os.O_CLOEXEC)
+    number = real.fd_open(call.family.skeleton.local(path), os.O_RDONLY | os.O_CLOEXEC)
+    return _given(call, number, cloexec=bool(flags & os.O_CLOEXEC))
 
 
 def fetch(call: Call, path: str) -> Node:
