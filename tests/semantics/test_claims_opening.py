@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.forks import in_child
 from tests.semantics.buckets import Bucket
 from tests.semantics.mounting import Mounter, memory_only, refused, verbatim_stores
 from vfsmount.errors import NotFound, Unavailable
@@ -346,6 +347,25 @@ def test_duplicates_of_a_reader(bucket: Bucket, mount: Mounter) -> None:
     assert os.read(two, 3) == b"t"
     os.close(two)
     open(mnt / "f", "wb").close()
+
+
+@claim("OPEN-21")
+@memory_only
+@pytest.mark.parametrize("escaped", [False, True])
+def test_positions_after_a_fork(bucket: Bucket, mount: Mounter, escaped: bool) -> None:
+    bucket.put("f", b"content")
+    mnt = mount()
+    number = os.open(mnt / "f", os.O_RDONLY)
+    if escaped:
+        os.close(os.dup(number))
+    assert os.read(number, 1) == b"c"
+
+    def child() -> None:
+        assert os.read(number, 3) == b"ont"
+
+    in_child(child)
+    assert os.read(number, 9) == (b"ent" if escaped else b"ontent")
+    os.close(number)
 
 
 @claim("OPEN-17")
