@@ -84,6 +84,25 @@ def test_the_end_of_a_path_means_what_it_does_to_the_kernel(
         assert served.stored("a.txt") == b"alpha\n"
 
 
+def test_a_path_that_starts_at_another_root(supervised: Served, tmp_path: Path) -> None:
+    """``openat2`` with RESOLVE_IN_ROOT and RESOLVE_BENEATH."""
+    (tmp_path / "my-mount").mkdir()
+    (tmp_path / "my-mount" / "a.txt").write_text("local")
+    code = """
+import ctypes, errno, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def opened(directory, path, resolve, flags=os.O_RDONLY):
+    how = struct.pack("3Q", flags, 0, resolve)
+    number = libc.syscall(437, os.open(directory, os.O_RDONLY), path, how, 24)
+    return os.read(number, 99) if number >= 0 else errno.errorcode[ctypes.get_errno()]
+print(opened(sys.argv[1], b"/my-mount/a.txt", 0x10), opened(sys.argv[1], b"/my-mount/a.txt", 0x08))
+print(opened(sys.argv[1], b"/my-mount/a.txt", 0), opened("/my-mount/dir", b"sub/c.txt", 0x08))
+print(opened("/my-mount", b"/a.txt", 0x10), opened("/my-mount", b"a.txt", 0x10))
+"""
+    found = output(sys.executable, "-I", "-c", code, tmp_path).splitlines()
+    assert found == ["b'local' EXDEV", "b'alpha\\n' b'gamma\\n'", "ENOTSUP b'alpha\\n'"]
+
+
 def test_a_mount_holds_no_sockets(supervised: Served) -> None:
     code = """
 import errno, os, socket, sys

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
 from vfsmount.children.supervisor import memory
-from vfsmount.children.supervisor.call import INSTALLED, PROCEED, Call
+from vfsmount.children.supervisor.call import INSTALLED, PROCEED, Call, not_supported
 from vfsmount.children.supervisor.notify import Cancelled
 from vfsmount.children.supervisor.paths import Outside
 from vfsmount.children.supervisor.processes import Process, descriptors
@@ -30,6 +30,9 @@ EAGER: Final = 2 << 20
 _APART: Final = 32
 """Numbers below those of files that have to be free: a process may be opening others meanwhile."""
 _ATTEMPTS: Final = 8
+_HOW: Final = struct.Struct("3Q")
+"""``struct open_how``. Source: linux/openat2.h, as the next two."""
+_BENEATH, _IN_ROOT = 0x08, 0x10
 _SYNC: Final = os.O_SYNC | os.O_DSYNC
 _KNOWN: Final = os.O_ACCMODE | os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_APPEND | os.O_DIRECTORY | _SYNC | os.O_TMPFILE
 _KEPT: Final = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK
@@ -48,7 +51,13 @@ def openat(call: Call) -> int:
 
 
 def openat2(call: Call) -> int:
-    flags, mode = struct.unpack("2Q", memory.read(call.pid, call.args[2], 16))
+    if call.args[3] < _HOW.size:
+        return PROCEED
+    flags, mode, resolve = _HOW.unpack(memory.read(call.pid, call.args[2], _HOW.size))
+    if resolve & (_BENEATH | _IN_ROOT) and call.text(1).startswith(b"/"):  # it does not start at the root
+        if resolve & _IN_ROOT and call.family.resolver.is_inside(call.pid, call.integer(0)):
+            raise not_supported("a mounted directory cannot be the root of a path")
+        return PROCEED
     return _open(call, 1, 0, flags, mode)
 
 
