@@ -158,10 +158,10 @@ def _handler(seam: Seam, module: ModuleType) -> Any:
 
 
 HOOKS: Final = (
-    Hook("pyarrow.fs", (26, 26), _file_systems),
-    Hook("pyarrow.dataset", (26, 26), _datasets),
-    Hook("pyarrow.parquet.core", (26, 26), _parquet),
-    Hook("pyarrow.csv", (26, 26), all_of(reads("read_csv"), writes("write_csv"))),
-    Hook("pyarrow.json", (26, 26), reads("read_json")),
-    Hook("pyarrow.feather", (26, 26), all_of(reads("read_table", "read_feather"), writes("write_feather"))),
+    Hook("pyarrow.fs", (25, 26), _file_systems),
+    Hook("pyarrow.dataset", (25, 26), _datasets),
+    Hook("pyarrow.parquet.core", (25, 26), _parquet),
+    Hook("pyarrow.csv", (25, 26), all_of(reads("read_csv"), writes("write_csv"))),
+    Hook("pyarrow.json", (25, 26), reads("read_json")),
+    Hook("pyarrow.feather", (25, 26), all_of(reads("read_table", "read_feather"), writes("write_feather"))),
 )

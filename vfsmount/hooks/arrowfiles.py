@@ -109,4 +109,4 @@ def _messages(seam: Seam, module: ModuleType) -> None:
         seam.wrap(getattr(module, f"RecordBatch{kind}Writer"), "close", make_close)
 
 
-HOOKS: Final = (Hook("pyarrow", (26, 26), _streams), Hook("pyarrow.ipc", (26, 26), _messages))
+HOOKS: Final = (Hook("pyarrow", (25, 26), _streams), Hook("pyarrow.ipc", (25, 26), _messages))
