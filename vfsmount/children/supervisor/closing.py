@@ -102,7 +102,7 @@ class Closing:
 
         So are those between it and the one above it that takes what has failed for a success.
         """
-        if not (len(self._family.writers) or self._failing):
+        if not (self._failing or self._family.writers.has_closed()):
             return False
         if name.startswith("open") and not _flags(call, name) & os.O_TRUNC:
             return False

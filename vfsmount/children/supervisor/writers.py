@@ -116,6 +116,18 @@ class Writers:
             self._open[path] = writer
         self._count()
 
+    def has_closed(self) -> bool:
+        """Whether there may be one that nobody writes any more: one fcntl for each file."""
+        for writer in self.all():
+            if not writer.lock.acquire(blocking=False):  # just looked at, or on its way
+                return True
+            try:
+                if not writer.done and writer.is_unwritten():
+                    return True
+            finally:
+                writer.lock.release()
+        return False
+
     def sweep(self, which: Callable[[Writer], bool] | None = None) -> None:
         """Commit what nobody writes any more: one fcntl for each file, and the upload. Raises nothing."""
         for path, writer in list(self._open.items()):
