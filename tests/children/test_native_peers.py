@@ -176,3 +176,30 @@ def test_who_started_the_supervisor_is_gone(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("let go\n", "")
+
+
+def test_nothing_that_is_secret_stays_on_the_disk(bucket: Path) -> None:
+    """The supervisor has read the description of the mounts: a process that is killed leaves none behind."""
+    code = """
+        import signal, vfsmount.children.native.peer as peer
+        from vfsmount import CloudBucketMount, Secret
+        secret = Secret.from_dict({"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "never-to-be-shown"})
+        mount = CloudBucketMount("bucket", "http://127.0.0.1:9", secret=secret)
+        activate()
+        vfsmount.activate({"/other": mount}, native=True, check=False)
+        found = []
+        with vfsmount.passthrough():
+            for directory, inner, names in os.walk(os.environ["TMPDIR"]):
+                inner[:] = [name for name in inner if name != "fs"]  # where the mounts themselves stand
+                for name in names:
+                    path = os.path.join(directory, name)
+                    if os.path.isfile(path):
+                        with open(path, "rb") as file:
+                            found.append(b"never-to-be-shown" in file.read())
+        supervisor = peer._peer[0].supervisor
+        with vfsmount.passthrough(), open(f"/proc/{supervisor}/cmdline", "rb") as file:
+            found.append(b"never-to-be-shown" in file.read())
+        assert found and not any(found), found
+        subprocess.run(["cat", "/my-mount/a.txt"], check=True)
+    """
+    assert run(bucket, code, stderr=None) == "alpha\n"

@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vfsmount import real
@@ -96,9 +96,21 @@ class Handover:
             extended.setdefault(CWD, cwd)
         return extended
 
-    def file(self) -> str | None:
-        """The file that describes the mounts, written where there is none yet. Raises: OSError."""
-        return None if self.described is None else self._path(self.described)
+    @contextlib.contextmanager
+    def handed(self) -> Iterator[str | None]:
+        """A file that describes the mounts, for a process that reads it within the block, after which it is gone.
+
+        None: there are none. Raises: OSError.
+        """
+        if self.described is None:
+            yield None
+            return
+        path = f"{self._directory}/{os.urandom(8).hex()}"
+        try:
+            self._write(path, self._content(self.described)[0])
+            yield path
+        finally:
+            _remove_file(path, real.getpid())
 
     def withdraw(self) -> None:
         """Programs that inherit the environment get nothing more by it."""
@@ -141,25 +153,31 @@ class Handover:
         path, expires = self._files.get(described.key, (None, None))
         if path is not None and (expires is None or time.time() < expires - _EARLY) and not _is_gone(path):
             return path
-        document, expires = described.document()
-        refused = described.refused
-        head = (_line(described.points), _line(refused), _line(places()), " ".join(self._libraries))
-        content = "\n".join((*head, json.dumps(document))).encode()
+        content, expires = self._content(described)
         path = f"{self._directory}/{'+'.join(described.key)}"
         if self._pid != real.getpid():  # a file of its own, which goes when this process ends
             path = f"{path}+{real.getpid()}"
             weakref.finalize(self, _remove_file, path, real.getpid())
         draft = f"{path}.{os.urandom(4).hex()}"
-        number = self._create(draft)
+        self._write(draft, content)
+        real.replace(draft, path)
+        self._files[described.key] = (path, expires)
+        return path
+
+    def _content(self, described: Described) -> tuple[bytes, float | None]:
+        document, expires = described.document()
+        refused = described.refused
+        head = (_line(described.points), _line(refused), _line(places()), " ".join(self._libraries))
+        return "\n".join((*head, json.dumps(document))).encode(), expires
+
+    def _write(self, path: str, content: bytes) -> None:
+        number = self._create(path)
         try:
             view = memoryview(content)
             while view:
                 view = view[real.fd_write(number, view) :]
         finally:
             real.fd_close(number)
-        real.replace(draft, path)
-        self._files[described.key] = (path, expires)
-        return path
 
     def _create(self, draft: str) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

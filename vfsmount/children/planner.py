@@ -189,7 +189,9 @@ class Planner:
             refused = ", ".join(sorted(described.refused))
             raise os_error(errno.ENOTSUP, refused, hint="native=True: only the process that mounted it has this bucket")
         native = peer(places())
-        if missing := native.mount(self._table, self.handover.file()):
+        with self.handover.handed() as file:
+            missing = native.mount(self._table, file)
+        if missing:
             hint = "the process above, which this one is supervised with, does not mount it; activate it there"
             raise os_error(errno.ENOTSUP, ", ".join(missing), hint=hint)
         self._native = native
@@ -199,9 +201,11 @@ class Planner:
     def show(self) -> None:
         """The mounts are others now. Raises: OSError; ValueError where native code sees another bucket there."""
         if self._native is not None:
-            self._native.mount(self._table, self.handover.file())
+            with self.handover.handed() as file:
+                self._native.mount(self._table, file)
         elif (peer := _supervised()) is not None and self._table.points:
-            peer.check(self.handover.file())
+            with self.handover.handed() as file:
+                peer.check(file)
 
     def end(self, goes: Callable[[str], bool]) -> list[OSError]:
         """The mounts of these paths are about to go: what native code has closed is uploaded. What could not be, or is
