@@ -27,6 +27,7 @@ from vfsmount.counters import By, Counters, Stats
 from vfsmount.errors import os_error
 from vfsmount.real import passthrough as passthrough
 from vfsmount.shim.occupancy import Occupancy, OnLeak, is_strange_file
+from vfsmount.store import unfinished
 from vfsmount.store.metered import MeteredStore
 from vfsmount.transfer.budget import Budget, default_limit
 from vfsmount.transfer.chunkcache import ChunkCache
@@ -483,6 +484,7 @@ def _normal(path: str) -> str:
 
 
 def _after_fork() -> None:
+    unfinished.begin_anew()
     _process.lock = threading.RLock()
     for session in _process.sessions:
         session._after_fork()

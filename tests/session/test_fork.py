@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 from typing import Any, BinaryIO
 
 import pytest
@@ -331,3 +333,38 @@ def test_a_fork_while_another_thread_closes_the_session(tmp_path: Path) -> None:
         store.go_on.set()
         closing.join(PATIENCE)
     assert store.objects() == {"file": b"content"}
+
+
+def test_what_another_thread_was_importing_at_the_fork_is_imported_anew_in_the_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads of ours import clients when they are needed; CPython keeps a module's lock in the child for ever."""
+    (tmp_path / "halfway.py").write_text("import halfway_inner\nvalue = halfway_inner.value\n")
+    (tmp_path / "halfway_inner.py").write_text(
+        "import test_fork_gate\ntest_fork_gate.begun.set()\ntest_fork_gate.goes_on.wait(60)\nvalue = 5\n"
+    )
+    gate: Any = ModuleType("test_fork_gate")
+    gate.begun, gate.goes_on = threading.Event(), threading.Event()
+    monkeypatch.setitem(sys.modules, "test_fork_gate", gate)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def use() -> None:
+        gate.goes_on = threading.Event()
+        gate.goes_on.set()
+        thread = threading.Thread(target=lambda: importlib.import_module("halfway"))
+        thread.start()
+        thread.join(60)
+        assert importlib.import_module("halfway").value == 5
+
+    with activate_stores({"/vfs-bucket": (CloudBucketMount("memory"), MemoryStore())}):
+        importing = threading.Thread(target=lambda: importlib.import_module("halfway"))
+        importing.start()
+        try:
+            assert gate.begun.wait(60)
+            in_child(use, timeout=PATIENCE)
+        finally:
+            gate.goes_on.set()
+            importing.join(60)
+        assert sys.modules["halfway"].value == 5  # the parent's import went on
+    for name in ("halfway", "halfway_inner"):
+        monkeypatch.delitem(sys.modules, name)
