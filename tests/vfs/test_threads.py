@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.vfs.world import PART, WRITE, World
+from tests.vfs.world import PART, WRITE, World, raises
 
 THREADS = 32
 
@@ -184,3 +184,71 @@ def test_a_look_at_a_file_whose_writer_is_just_being_made_sees_what_was_there(wo
     assert not world.exists("new")
     world.put("new/below")
     assert world.stat("new") == (True, 0)
+
+
+class TestAReaderOnItsWay:
+    """An open for reading that has not ended keeps nobody from writing; it goes if there was something to read."""
+
+    def test_who_waits_for_a_file_to_appear_lets_it_be_made(self, world: World) -> None:
+        hold = world.faulty.hold("get_range", times=1)
+        told: list[int | None] = []
+
+        def wait_for_it() -> None:
+            try:
+                world.open("f")
+            except OSError as error:
+                told.append(error.errno)
+
+        thread = threading.Thread(target=wait_for_it)
+        thread.start()
+        hold.wait_arrived()
+        writer = world.open("f", WRITE)
+        hold.release()
+        thread.join(10)
+        writer.write(b"made")
+        writer.close()
+        assert told == [errno.ENOENT]
+        assert world.read("f") == b"made"
+        world.nothing_left()
+
+    def test_of_a_reader_and_a_writer_one_goes(self, world: World) -> None:
+        world.put("f", data=b"old")
+        hold = world.faulty.hold("get_range", times=1, answered=True)
+        told: list[int | None] = []
+
+        def read() -> None:
+            try:
+                world.read("f")
+            except OSError as error:
+                told.append(error.errno)
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        hold.wait_arrived()
+        writer = world.open("f", WRITE)
+        hold.release()
+        thread.join(10)
+        assert told == [errno.EPERM]
+        with raises(errno.EPERM):  # the reader that had to go has not let go of what is not its own
+            world.open("f")
+        writer.write(b"new")
+        writer.close()
+        assert world.read("f") == b"new"
+        world.write("f", b"newer")
+        world.nothing_left()
+
+    def test_a_writer_that_has_ended_meanwhile_is_in_nobodys_way(self, world: World) -> None:
+        world.put("f", data=b"old")
+        hold = world.faulty.hold("get_range", times=1, answered=True)
+        seen: list[bytes] = []
+        thread = threading.Thread(target=lambda: seen.append(world.read("f")))
+        thread.start()
+        hold.wait_arrived()
+        world.write("f", b"new")
+        hold.release()
+        thread.join(10)
+        assert seen == [b"old"]
+        assert world.stat("f") == (False, 3)
+        assert world.read("f") == b"new"
+        world.write("f", b"newer")
+        world.nothing_left()

@@ -186,9 +186,14 @@ class LocalState:
             return path in self._writers
 
     def begin_write(self, path: str) -> bool:
-        """Claim ``path`` for a writer; False where it is being read or written."""
+        """Claim ``path`` for a writer; False where it is being read or written.
+
+        An open for reading that is under way is told by :meth:`opened_read`, if it finds a file at all: somebody who
+        waits for a file to appear does not keep it from being made.
+        """
         with self._lock:
-            if path in self._writers or path in self._readers:
+            readers = self._readers.get(path)
+            if path in self._writers or (readers is not None and readers.count):
                 return False
             self._writers[path] = None
             self._below.add(path)
@@ -281,12 +286,18 @@ class LocalState:
             readers.opening += 1
             return readers
 
-    def opened_read(self, path: str, readers: Readers, *, reads: bool) -> None:
-        """The open that ``begin_read`` gave ``readers`` to has ended; with ``reads`` in a file, until ``end_read``."""
+    def opened_read(self, path: str, readers: Readers, *, reads: bool) -> bool:
+        """The open that ``begin_read`` gave ``readers`` to has ended; with ``reads`` in a file, until ``end_read``.
+
+        False where a writer has claimed the path meanwhile: what was opened has to be closed.
+        """
         with self._lock:
             readers.opening -= 1
             readers.count += reads
+            claimed = path in self._writers and not isinstance(self._writers[path], StagedNode)
+            claimed = claimed and self._readers.get(path) is readers
             self._drop_readers(path, readers)
+            return not (reads and claimed)
 
     def end_read(self, path: str, readers: Readers) -> None:
         """``readers``: what ``begin_read`` gave."""

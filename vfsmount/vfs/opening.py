@@ -25,7 +25,6 @@ from vfsmount.vfs.options import FsOptions
 from vfsmount.vfs.policy import Access, Node
 from vfsmount.vfs.publishing import Publisher
 from vfsmount.vfs.readfile import ReadFile
-from vfsmount.vfs.sharing import Hold
 from vfsmount.vfs.staged import StagedFile, StagedNode
 from vfsmount.vfs.writefile import WriteFile
 
@@ -112,15 +111,17 @@ class Opener:
         readers = self._local.begin_read(path)
         if readers is None:
             return self._open_written(path, flags, display)
-        reads, hold = False, None
+        reads, stays = False, True
         try:
-            hold = self._local.sharing.begin(path, display, writing=False)
-            handle = self._fetch_first(path, flags, display, (readers, hold))
+            # Only looked at before the first request: to wait for a file to appear is no reason to refuse its writer.
+            self._local.sharing.require_unwritten(path, display)
+            handle = self._fetch_first(path, flags, display, readers)
             reads = not handle.is_dir
         finally:
-            if not reads:
-                self._local.sharing.end(hold)
-            self._local.opened_read(path, readers, reads=reads)
+            stays = self._local.opened_read(path, readers, reads=reads)
+        if not stays:
+            handle.close()
+            raise os_error(policy.IN_USE.number, display, hint=policy.IN_USE.hint)
         return handle
 
     def _open_written(self, path: str, flags: int, display: str) -> OpenFile:
@@ -141,7 +142,7 @@ class Opener:
             if handle is not None:
                 handle.close()
 
-    def _fetch_first(self, path: str, flags: int, display: str, readers: tuple[Readers, Hold | None]) -> OpenFile:
+    def _fetch_first(self, path: str, flags: int, display: str, readers: Readers) -> OpenFile:
         """The first range is the metadata request, or a HEAD where the cache has that range; what may hide the file is
         asked beside it. Nothing, where the file was fetched ahead.
         """
@@ -180,23 +181,27 @@ class Opener:
         return self._read_file(path, flags, display, readers, attr, result)
 
     def _read_file(
-        self, path: str, flags: int, display: str, readers: tuple[Readers, Hold | None], attr: Attr, first: GetResult
+        self, path: str, flags: int, display: str, readers: Readers, attr: Attr, first: GetResult
     ) -> ReadFile:
-        here, hold = readers
+        hold = self._local.sharing.begin(path, display, writing=False)
 
         def on_close() -> None:
             self._local.sharing.end(hold)
-            self._local.end_read(path, here)
+            self._local.end_read(path, readers)
 
-        return ReadFile(
-            display,
-            flags,
-            attr,
-            self.beginnings.reader(first),
-            on_close,
-            store=self._store,
-            version=ObjectId(first.meta.key, first.meta.etag),
-        )
+        try:
+            return ReadFile(
+                display,
+                flags,
+                attr,
+                self.beginnings.reader(first),
+                on_close,
+                store=self._store,
+                version=ObjectId(first.meta.key, first.meta.etag),
+            )
+        except BaseException:
+            self._local.sharing.end(hold)
+            raise
 
     # -- writing --
 

@@ -6,7 +6,7 @@ import threading
 from typing import Protocol
 
 from vfsmount.errors import os_error
-from vfsmount.vfs.policy import IN_USE_BEYOND
+from vfsmount.vfs.policy import IN_USE, IN_USE_BEYOND
 
 
 class Records(Protocol):
@@ -66,7 +66,8 @@ class Sharing:
             records.ask(path)
             hold = self._try(path, writing=writing)
         if hold is None:
-            raise os_error(IN_USE_BEYOND.number, display, hint=IN_USE_BEYOND.hint)
+            refusal = IN_USE if path in self._holds else IN_USE_BEYOND
+            raise os_error(refusal.number, display, hint=refusal.hint)
         return hold
 
     def require_unwritten(self, path: str, display: str) -> None:
@@ -99,7 +100,9 @@ class Sharing:
     def _try(self, path: str, *, writing: bool) -> Hold | None:
         with self._lock:
             hold = self._holds.get(path)
-            if hold is not None and hold.writing is writing:
+            if hold is not None:
+                if hold.writing is not writing:  # a reader's open and a writer's met: who comes second has to go
+                    return None
                 hold.count += 1
                 return hold
             if self._records is not None and not self._records.take(path, writing=writing, staged=self._staged):
