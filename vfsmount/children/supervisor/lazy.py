@@ -18,7 +18,8 @@ from vfsmount import real
 from vfsmount.children.supervisor import memory
 from vfsmount.children.supervisor.bpf import SHARING_IOCTLS
 from vfsmount.children.supervisor.call import PROCEED, Call, signed, signed_long
-from vfsmount.children.supervisor.sharing import duplicate, position
+from vfsmount.children.supervisor.processes import duplicate
+from vfsmount.children.supervisor.sharing import position
 from vfsmount.errors import os_error
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _duplicate(call: Call, number: int, node: Node) -> int:
     if not call.family.killable:
         return -1
     try:
-        own = duplicate(call, number)
+        own = duplicate(call.pid, number)
     except OSError:
         return -1
     found = real.fstat(own)

@@ -9,13 +9,9 @@ behind it is always here, in whatever order the kernel does them.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from vfsmount import real
-from vfsmount.children.supervisor import processes
-
-if TYPE_CHECKING:
-    from vfsmount.children.supervisor.call import Call
 
 _MOST: Final = 0x7FFFF000
 """MAX_RW_COUNT: no read moves further."""
@@ -69,8 +65,3 @@ def position(pid: int, number: int) -> int:
     finally:
         real.fd_close(info)
     return int(text.split(None, 2)[1])
-
-
-def duplicate(call: Call, number: int) -> int:
-    """A descriptor of ours for the open file description of a process's. Raises: OSError."""
-    return processes.duplicate(call.pid, number)
