@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from typing import Protocol
+from typing import Final, Protocol
+
+FOREVER: Final = threading.TIMEOUT_MAX
+"""Seconds: for waits of the main thread that have no limit. A library may have SIGINT restart system calls (polars
+does); Ctrl-C then ends only waits that have one. Source: signal(7).
+"""
 
 
 class Clock(Protocol):

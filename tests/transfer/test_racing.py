@@ -13,7 +13,7 @@ from vfsmount.counters import ReadUse
 from vfsmount.errors import Unavailable
 from vfsmount.testing import CountingStore, FaultyStore, MemoryStore
 from vfsmount.transfer.budget import Budget
-from vfsmount.transfer.chunk import ON_ITS_WAY, Data, Means
+from vfsmount.transfer.chunk import ON_ITS_WAY, Chunk, Data, Means
 from vfsmount.transfer.chunkcache import ChunkCache
 from vfsmount.transfer.pool import ThreadPool
 from vfsmount.transfer.racing import LEAST_PATIENCE, ONE_IN, PATIENCE, SAMPLES, UNKNOWN_PATIENCE, Racing
@@ -93,6 +93,19 @@ def test_the_first_good_answer_counts_where_the_other_fails(raced: Raced) -> Non
     hold.release()
     thread.join(10)
     assert found == [CONTENT[5000:5100]]
+
+
+@pytest.mark.parametrize("first_fails", [False, True])
+def test_of_two_answers_that_come_at_once_the_good_one_counts(raced: Raced, first_fails: bool) -> None:
+    for _ in range(8):  # the order of a set
+        good, bad = Future[Data](), Future[Data]()
+        good.set_result(memoryview(b"good"))
+        bad.set_exception(Unavailable("one of them"))
+        charge = raced.budget.charge(0, must=True)
+        assert charge is not None
+        chunk = Chunk(0, 4, bad if first_fails else good, charge)
+        assert bytes(raced.reader._source._first_of(chunk, good if first_fails else bad)) == b"good"
+        charge.release()
 
 
 @pytest.mark.parametrize("everything", [False, True])

@@ -17,6 +17,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vfsmount import real
+from vfsmount.clock import FOREVER
 from vfsmount.transfer.pool import ThreadPool
 from vfsmount.vfs.traversal import one_of_several
 
@@ -208,7 +209,7 @@ class _Copying:
             self._current = directory.above
         assert directory.metadata is not None
         if directory.above is None:
-            wait(self._still_undone())
+            wait(self._still_undone(), FOREVER)
             self._check()
         elif any(_is_below(directory, one.directory) for one in self._still_undone().values()):
             raise shutil.Error([directory])
@@ -234,7 +235,7 @@ class _Copying:
         while undone := self._still_undone():
             if len(undone) < _MOST_UNDONE and sum(one.claim for one in undone.values()) + claim <= self._limit:
                 break
-            wait(undone, return_when=FIRST_COMPLETED)
+            wait(undone, FOREVER, FIRST_COMPLETED)
         self._check()
         file = _File(source, target)
         self._handed_over += 1

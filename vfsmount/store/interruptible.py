@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 from vfsmount import real
+from vfsmount.clock import FOREVER
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ class MainThreadCalls:
             return function()
         worker.calls.put(_Call(function, future, self._idle))
         try:
-            return future.result()
+            return future.result(FOREVER)
         finally:
             if not future.done():
                 self._unheard.extend((key, future) for key in changes)
@@ -61,7 +62,7 @@ class MainThreadCalls:
         for entry in list(self._unheard):
             key, future = entry
             if key in keys:
-                future.exception()
+                future.exception(FOREVER)
             if future.done():
                 with contextlib.suppress(ValueError):  # another thread was here
                     self._unheard.remove(entry)

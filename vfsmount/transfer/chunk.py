@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
-from vfsmount.clock import Clock
+from vfsmount.clock import FOREVER, Clock
 from vfsmount.errors import Corrupt, PreconditionFailed
 from vfsmount.model import ObjectMeta
 from vfsmount.store.protocol import GetRange, GetResult
@@ -140,12 +140,12 @@ class Source:
     def _first_of(self, chunk: Chunk, twin: Future[Data]) -> Data:
         both = {chunk.future, twin}
         while True:
-            done, both = futures.wait(both, return_when=futures.FIRST_COMPLETED)
-            for future in done:
-                if not both or future.exception() is None:
-                    chunk.future = future
-                    twin.cancel()
-                    return future.result()
+            done, both = futures.wait(both, FOREVER, futures.FIRST_COMPLETED)
+            good = [future for future in done if future.exception() is None]
+            if good or not both:
+                chunk.future = (good or [*done])[0]
+                twin.cancel()
+                return chunk.future.result()
 
     def after_fork(self) -> None:
         """In a forked child."""

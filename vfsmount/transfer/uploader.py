@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from vfsmount.clock import FOREVER
 from vfsmount.errors import StoreError, TooLarge
 from vfsmount.model import ObjectMeta
 from vfsmount.store.protocol import CreateMultipart, Multipart, Put, PutAttributes, StoreTraits
@@ -200,7 +201,7 @@ class Uploader:
             if future.cancel():
                 self._settle(future)
         if self._in_flight:
-            wait(self._in_flight)
+            wait(self._in_flight, FOREVER)
             for future in list(self._in_flight):
                 self._settle(future)
         if self._upload is not None:
@@ -271,9 +272,9 @@ class Uploader:
 
     def _collect(self, *, all_of_them: bool, at_least_one: bool = False) -> None:
         if all_of_them:
-            wait(self._in_flight)
+            wait(self._in_flight, FOREVER)
         elif at_least_one and self._in_flight:
-            wait(self._in_flight, return_when=FIRST_COMPLETED)
+            wait(self._in_flight, FOREVER, FIRST_COMPLETED)
         for future in [future for future in self._in_flight if future.done()]:
             self._settle(future)
             error = future.exception()

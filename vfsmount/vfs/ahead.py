@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from cachetools import LRUCache
 
 from vfsmount import real
-from vfsmount.clock import Clock
+from vfsmount.clock import FOREVER, Clock
 from vfsmount.errors import StoreError
 from vfsmount.model import Entry
 from vfsmount.store.protocol import GetResult
@@ -116,8 +116,8 @@ class Ahead:
         try:
             if self._now() - fetched.since >= self._age or self._cache.changed_since(path, fetched.epoch):
                 return None
-            result = fetched.beginning.result()
-            if fetched.hidden is not None and fetched.hidden.result():
+            result = fetched.beginning.result(FOREVER)
+            if fetched.hidden is not None and fetched.hidden.result(FOREVER):
                 return None
             known, attr = self._cache.get(path)
             if known and (attr is None or not _same(attr.etag, result.meta.etag)):

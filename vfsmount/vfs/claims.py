@@ -6,6 +6,8 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
+from vfsmount.clock import FOREVER
+
 
 class Claims:
     """Claimed paths of one mount; whoever wants one that is taken, or one above or below it, waits.
@@ -23,7 +25,7 @@ class Claims:
         """For the length of a ``with`` block. No lock is held meanwhile."""
         with self._free:
             while any(_overlap(one, other) for one in paths for other in self._claimed):
-                self._free.wait()
+                self._free.wait(FOREVER)
             self._claimed.update(paths)
         try:
             yield

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from typing import Final, NamedTuple
 
 from vfsmount import real
+from vfsmount.clock import FOREVER
 from vfsmount.errors import StoreError
 from vfsmount.model import ListPage, ObjectMeta
 from vfsmount.store.protocol import ListObjects
@@ -281,7 +282,7 @@ class FlatListing:
 
     def _add(self, low: str, asked: _Asked) -> bool:
         try:
-            page = asked.future.result()
+            page = asked.future.result(FOREVER)
         except StoreError:
             self._orders = ()  # what lists directory by directory says what is wrong, if it is
             return False

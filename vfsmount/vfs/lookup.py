@@ -15,6 +15,7 @@ import errno
 from concurrent.futures import Future
 from typing import Final, Protocol
 
+from vfsmount.clock import FOREVER
 from vfsmount.errors import NotFound, StoreError, from_store, os_error
 from vfsmount.model import Attr, ObjectMeta
 from vfsmount.store.protocol import Head, ListObjects
@@ -244,7 +245,7 @@ class Lookup:
     def outcome(self, answer: Future[bool], display: str) -> bool:
         """Wait for a listing that runs beside."""
         try:
-            return answer.result()
+            return answer.result(FOREVER)
         except StoreError as error:
             raise failed(error, display) from error
 

@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from vfsmount.clock import Clock
+from vfsmount.clock import FOREVER, Clock
 from vfsmount.errors import StoreError, from_store, os_error
 from vfsmount.model import ObjectMeta
 from vfsmount.store.protocol import Store
@@ -251,7 +251,7 @@ class Removal:
         deleted = []
         for key, answer in answers:
             with contextlib.suppress(StoreError):
-                answer.result()
+                answer.result(FOREVER)
                 deleted.append(key)
         return deleted
 

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
 
+from vfsmount.clock import FOREVER
 from vfsmount.transfer.pool import ThreadPool
 from vfsmount.vfs.mounts import Mount, MountTable
 from vfsmount.vfs.traversal import Traversal
@@ -82,7 +83,7 @@ def warm(table: MountTable, paths: Iterable[str], done: Prefetched, cancelled: C
     def settle() -> None:
         path, future = running.popleft()
         try:
-            done.bytes += future.result()
+            done.bytes += future.result(FOREVER)
             done.files += 1
         except OSError as error:
             done.errors[path] = error
