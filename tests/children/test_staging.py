@@ -160,29 +160,10 @@ def test_a_directory_too_big_to_copy_is_refused(served: Served, monkeypatch: pyt
 # What would be written ------------------------------------------------------------------------------------------------
 
 
-def test_outputs_are_refused(served: Served) -> None:
-    for argv in (["cp", "/etc/hostname", "/my-mount/new"], ["mkdir", "/my-mount/new"], ["touch", "/my-mount/new"]):
-        error = refused(argv)
-        assert (error.errno, error.filename) == (errno.ENOTSUP, "/my-mount/new")
-    assert refused(["dd", "if=/etc/hostname", "of=/my-mount/new"]).errno == errno.ENOTSUP
+def test_paths_inside_larger_arguments_are_refused(served: Served) -> None:
     assert refused(["prog", "--files=/my-mount/a.txt,/my-mount/b"]).errno == errno.ENOTSUP
     assert refused([sys.executable, "-c", "open('/my-mount/a.txt')"]).errno == errno.ENOTSUP
     assert served.keys() == sorted(SEED)
-
-
-def test_a_changed_copy_is_an_error_and_never_silent(served: Served, caplog: pytest.LogCaptureFixture) -> None:
-    child = subprocess.Popen(["cp", "/etc/hostname", "/my-mount/a.txt"], stderr=subprocess.DEVNULL)
-    if os.geteuid() == 0:
-        with pytest.raises(OSError) as caught:
-            child.wait()
-        assert (caught.value.errno, caught.value.filename) == (errno.EROFS, "/my-mount/a.txt")
-        assert "/my-mount/a.txt" in caplog.text
-    else:
-        assert child.wait() != 0
-    with pytest.raises(OSError) as caught:
-        subprocess.run(["rm", "-rf", "/my-mount/dir"])
-    assert caught.value.errno == errno.EROFS
-    assert served.stored("a.txt") == b"alpha\n"
 
 
 # Shell lines ----------------------------------------------------------------------------------------------------------
@@ -214,14 +195,14 @@ def test_the_output_of_a_listing_never_leads_to_empty_content(served: Served) ->
 @pytest.mark.parametrize(
     "line",
     [
-        "echo x > /my-mount/new",
-        "echo x >/my-mount/a.txt",
-        "echo x >> /my-mount/a.txt",
         "cat /my-mount/*.txt",
         "cat //my-mount//a.txt",
         "cat /my-mount/$NAME",
         "cat x/my-mount/a /my-mount/{a,b}",
-        "cp /etc/hostname /my-mount/new",
+        "rm /my-mount/a.txt",
+        "mv /my-mount/a.txt here",
+        "cd /; rmdir '/my-mount/dir'",
+        "echo x > /my-mount/new &",
     ],
 )
 def test_shell_lines_that_cannot_be_served_are_refused(served: Served, line: str) -> None:
@@ -238,9 +219,8 @@ def test_cwd_in_a_mount(served: Served) -> None:
     assert output("cat", "a.txt", cwd="/my-mount") == "alpha\n"
     assert output("cat", "sub/c.txt", cwd=Path("/my-mount/dir")) == "gamma\n"
     assert output("sh", "-c", "cat *.txt", cwd="/my-mount/dir") == "beta\n"
-    with pytest.raises(OSError) as caught:
-        subprocess.run(["touch", "new"], cwd="/my-mount/dir")
-    assert (caught.value.errno, caught.value.filename) == (errno.EROFS, "/my-mount/dir/new")
+    subprocess.run(["touch", "new"], cwd="/my-mount/dir", check=True)
+    assert served.stored("dir/new") == b""
     with pytest.raises(FileNotFoundError):
         subprocess.run(["ls"], cwd="/my-mount/none")
 

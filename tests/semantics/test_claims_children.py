@@ -182,9 +182,11 @@ def test_other_programs(supervised: Served) -> None:
 def test_other_programs_with_copies(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     for served in serving("staging", tmp_path_factory, monkeypatch):
         assert child("cat", "/my-mount/a.txt").stdout == "alpha\n"
+        assert child("cp", "/my-mount/a.txt", "/my-mount/copy").returncode == 0
+        assert served.stored("copy") == b"alpha\n"
         with pytest.raises(OSError, match="not supported"):
-            child("cp", "/my-mount/a.txt", "/my-mount/copy")
-        assert "copy" not in served.keys()
+            child("rm", "/my-mount/copy")
+        assert "copy" in served.keys()
 
 
 @claim("CHILD-9")

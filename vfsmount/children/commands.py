@@ -45,6 +45,7 @@ _TAKING_FROM_STDIN: Final = frozenset(
 )
 """Filters that open nothing whose name they read."""
 _FIND_ACTIONS: Final = ("-exec", "-ok", "-delete", "-fprint", "-fls", "-files0-from")
+_REMOVING: Final = frozenset({"rm", "rmdir", "unlink", "shred"})
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
 
 
@@ -108,6 +109,8 @@ class Word(NamedTuple):
     path: str
     output: bool
     """True where it follows ``>``."""
+    removed: bool = False
+    """True where the program that gets it removes it."""
 
 
 _OPERATORS: Final = "|&;()\n"
@@ -122,17 +125,53 @@ def words(line: str, points: Sequence[str]) -> list[Word] | None:
     """
     names = "|".join(re.escape(point) for point in points)
     word = re.compile(
-        rf"(?<![^\s|&;()<>])(?:(?P<bare>(?:{names})(?:/{_BARE})?)|'(?P<single>(?:{names})(?:/[^']*)?)'|"
+        rf"(?<![^\s|&;()<>])(?P<option>--[\w-]+=|[io]f=|-\w(?=/))?(?:(?P<bare>(?:{names})(?:/{_BARE})?)|'(?P<single>(?:{names})(?:/[^']*)?)'|"
         rf"\"(?P<double>(?:{names})(?:/[^\"$`\\]*)?)\")(?=$|[\s|&;()<>])"
     )
     found = []
     for match in word.finditer(line):
         path = match["bare"] or match["single"] or match["double"]
+        start = match.end("option") if match["option"] else match.start()
         before = line[: match.start()].rstrip(" \t")
-        found.append(Word(match.start(), match.end(), path, before.endswith((">", ">|"))))
+        output = before.endswith((">", ">|")) or match["option"] == "of="
+        found.append(Word(start, match.end(), path, output, not output and _is_removed(line, match)))
     mentions = len(re.findall(rf"(?:{names})(?![\w.\-])", line))
     inside = sum(len(re.findall(rf"(?:{names})(?![\w.\-])", w.path)) for w in found)
     return found if mentions == inside else None
+
+
+def _is_removed(line: str, match: re.Match[str]) -> bool:
+    start = max(line.rfind(character, 0, match.start()) for character in _OPERATORS) + 1
+    stop = min((at for at in (line.find(c, match.end()) for c in _OPERATORS) if at >= 0), default=len(line))
+    return match.group() in removed_by(line[start:stop].split())
+
+
+def removed_by(argv: Sequence[str]) -> list[str]:
+    """The operands that a well-known program removes.
+
+    >>> removed_by(["mv", "-f", "/m/a", "/m/b"])
+    ['/m/a']
+    """
+    name = argv[0].rpartition("/")[2] if argv else ""
+    operands = [argument for argument in argv[1:] if not argument.startswith("-")]
+    if name == "mv":
+        aside = any(_short(option, "t") or option.startswith("--target") for option in argv[1:] if option[:1] == "-")
+        return operands if aside and len(operands) == 1 else operands[:-1]
+    return operands if name in _REMOVING else []
+
+
+_BACKGROUND: Final = re.compile(r"(?<![&>|<])&(?![&>])")
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+
+def in_background(line: str) -> bool:
+    """Whether something in it may go on after it.
+
+    >>> in_background("a && b &> c 2>&1"), in_background("a & b")
+    (False, True)
+    """
+    plain = _QUOTED.sub("", line)
+    return _BACKGROUND.search(plain) is not None and re.search(r"\bwait\b", plain) is None
 
 
 def uses_in(line: str, found: Sequence[Word]) -> list[Use]:

@@ -9,9 +9,11 @@ import stat
 import tempfile
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
+from vfsmount.children.outputs import Outputs, Snapshot, report
 from vfsmount.errors import os_error
 from vfsmount.transfer.spool import scratch_directory
 
@@ -29,15 +31,6 @@ _CHUNK: Final = 8 << 20
 _TOO_BIG: Final = "the directory is too big to be copied for a child program; pass the files it needs one by one"
 
 
-class _Print(NamedTuple):
-    """What changes if a program touches a staged file."""
-
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-
-
 class Stage:
     """Stand-ins stand at ``root`` + their mounted path, so that names and relative paths between them hold.
 
@@ -48,11 +41,12 @@ class Stage:
         self._table = table
         with real.passthrough():
             self.root: Final = tempfile.mkdtemp(prefix="vfsmount-", dir=scratch_directory())
-        self._files: dict[str, bool] = {}
-        self._prints: dict[str, _Print] = {}
-        self._names: dict[str, set[str]] = {}
+        self._snapshot = Snapshot(table, self.root)
+        self._files = self._snapshot.files
+        self._names = self._snapshot.names
         self._copied = 0
-        self._remove = weakref.finalize(self, _remove, self.root, real.getpid())
+        self._owner = real.getpid()
+        self._abandon = weakref.finalize(self, _abandon, self._snapshot, self._owner)
 
     def local(self, path: str) -> str:
         """Where ``path`` stands, or would."""
@@ -72,25 +66,58 @@ class Stage:
         return self.local(path)
 
     def place_parent(self, path: str) -> str:
-        """Stage the empty directory that ``path`` would be in."""
-        self._make_parents(path)
+        """Stage the empty directory that ``path`` would be in, if it is one; else the program is to find that out.
+
+        Costs a look at each directory that is missing. Raises: what looking raises.
+        """
+        parent = path.rpartition("/")[0]
+        while parent and self._table.covers(parent):
+            try:
+                found = self._table.stat(parent)
+            except (FileNotFoundError, NotADirectoryError):
+                parent = parent.rpartition("/")[0]
+                continue
+            if found.is_dir:
+                self._make_parents(f"{parent}/-")
+            else:
+                self.place(parent, found, content=False, depth=0)
+            break
         return self.local(path)
 
-    def changes(self) -> list[str]:
-        """Mounted paths of what the program made, changed or removed, sorted."""
-        changed: set[str] = set()
-        for directory, names in self._names.items():
-            try:
-                now = set(real.listdir(self.local(directory)))
-            except OSError:
-                now = set()
-            changed.update(f"{directory.rstrip('/')}/{name}" for name in names ^ now)
-        changed.update(path for path, before in self._prints.items() if self._print(path) != before)
-        return sorted(changed)
+    def outputs(self) -> Outputs:
+        """What the program made, changed or removed."""
+        return self._snapshot.outputs()
+
+    def upload(self, found: Outputs) -> bool:
+        """To the mounts. False where something could not be: that is logged, and the rest of the stage removed."""
+        try:
+            failures = self._snapshot.upload(found)
+        except BaseException:
+            self.keep(found, "the upload was interrupted")
+            raise
+        if failures:
+            report(self.root, failures)
+            self._keep(set(failures))
+            return False
+        self.remove()
+        return True
+
+    def keep(self, found: Outputs, why: str) -> None:
+        """Leave what the program wrote on the disk, and log that; there is nothing to leave where it wrote nothing."""
+        if not found.made():
+            self.remove()
+            return
+        report(self.root, {path: os_error(errno.ECANCELED, path, hint=why) for path in found.lasting()})
+        self._keep({*found.made(), *found.refused})
 
     def remove(self) -> None:
         """Delete all of it. Twice is once."""
-        self._remove()
+        self._abandon.detach()
+        _remove(self.root, self._owner)
+
+    def _keep(self, paths: set[str]) -> None:
+        self._abandon.detach()
+        self._snapshot.keep(paths)
 
     # -- how
 
@@ -101,7 +128,6 @@ class Stage:
             self._note(at or "/", part)
             at = f"{at}/{part}"
             self._directory(at)
-        self._note(at or "/", path.rpartition("/")[2])
 
     def _note(self, directory: str, name: str) -> None:
         """``name`` is expected in ``directory``; names that are only reserved are dropped by :meth:`seal`."""
@@ -109,19 +135,7 @@ class Stage:
 
     def seal(self) -> None:
         """Everything is staged: remember how it looks, to see changes."""
-        for directory in list(self._names):
-            self._names[directory] = set(real.listdir(self.local(directory)))
-        for path in self._files:
-            found = self._print(path)
-            if found is not None:
-                self._prints[path] = found
-
-    def _print(self, path: str) -> _Print | None:
-        try:
-            found = real.lstat(self.local(path))
-        except OSError:
-            return None
-        return _Print(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        self._snapshot.take()
 
     def _directory(self, path: str) -> None:
         self._names.setdefault(path, set())
@@ -165,18 +179,26 @@ class Stage:
         mode = stat.S_IMODE(attr.mode)
         if had is not None:
             real.unlink(local)
+        digest = blake2b()
         number = real.fd_open(local, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             if content:
                 for block in self._blocks(path):
                     _write_all(number, block)
+                    digest.update(block)
             else:
                 real.ftruncate(number, attr.size)
-            real.chmod(number, mode & ~0o222 if content else mode)
+            real.chmod(number, mode if not content or self._is_replaceable(path) else mode & ~0o222)
             real.utime(number, ns=(attr.mtime_ns, attr.mtime_ns))
         finally:
             real.fd_close(number)
         self._files[path] = content
+        self._snapshot.attrs[path] = attr
+        self._snapshot.digests[path] = digest.digest()
+
+    def _is_replaceable(self, path: str) -> bool:
+        found = self._table.find(path)
+        return found is not None and not found[0].fs.options.read_only and found[0].fs.options.allow_overwrite
 
     def _blocks(self, path: str) -> Iterator[bytes]:
         opened = self._table.open(path, os.O_RDONLY)
@@ -191,6 +213,19 @@ def _write_all(number: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[real.fd_write(number, view) :]
+
+
+def _abandon(snapshot: Snapshot, owner: int) -> None:
+    """Nobody has asked for what the program did, and nobody will."""
+    if real.getpid() != owner:
+        return
+    found = snapshot.outputs()
+    if not found.made():
+        _remove(snapshot.root, owner)
+        return
+    hint = "nobody waited for the program before its session, or this process, ended"
+    report(snapshot.root, {path: os_error(errno.ECANCELED, path, hint=hint) for path in found.lasting()})
+    snapshot.keep({*found.made(), *found.refused})
 
 
 def _remove(root: str, owner: int) -> None:

@@ -1,8 +1,8 @@
 """Child programs by staging: mounted paths among the arguments become local copies, made before the program starts.
 
-What cannot be served so is refused (ENOTSUP) before anything starts: outputs, paths inside larger arguments,
-directories too big to copy. A program that changes a copy makes ``wait`` raise EROFS, because the change is nowhere
-but in the copy.
+What it has made or changed there is uploaded when it has ended, before ``wait`` returns. What cannot be served so is
+refused (ENOTSUP) before anything starts: paths inside larger arguments, directories too big to copy, programs that
+remove. A program that removes something all the same makes ``wait`` raise EROFS, and nothing is uploaded then.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from vfsmount import real
-from vfsmount.children.commands import Kind, Use, is_shell, use_of, uses_in, words
+from vfsmount.children.commands import Kind, Use, in_background, is_shell, removed_by, use_of, uses_in, words
 from vfsmount.children.stage import Stage
 from vfsmount.errors import os_error
 from vfsmount.shim.route import follow_up
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_OUTPUT: Final = "a child program cannot write to the mount; let it write to a local file and copy that with shutil"
+_REMOVING: Final = (
+    "copies serve child programs here, so they cannot remove or rename on a mount; use os.remove or os.rename"
+)
+_BACKGROUND: Final = "copies serve child programs here, so one that writes to a mount cannot go on in the background"
 _INSIDE: Final = (
     "a mounted path inside a larger argument cannot be served to a child program; pass it as an argument of its own"
 )
@@ -87,14 +90,16 @@ class StagedPlan:
         """Nothing is left to do."""
 
     def finish(self) -> bool:
-        """Raises: EROFS where the program changed a copy."""
-        changed = self.stage.changes()
-        self.stage.remove()
-        if changed:
-            listed = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
-            logger.error("a child program changed copies of mounted files; the changes are lost: %s", listed)
-            raise os_error(errno.EROFS, changed[0], hint=f"{_OUTPUT} [{listed}]")
-        return True
+        """Upload what the program wrote. Raises: OSError where it did what cannot be uploaded; nothing is then."""
+        found = self.stage.outputs()
+        if not found.refused:
+            return self.stage.upload(found)
+        paths = sorted(found.refused)
+        listed = ", ".join(paths[:5]) + (" ..." if len(paths) > 5 else "")
+        number, why = found.refused[paths[0]]
+        logger.error("a child program did what copies of mounted files cannot serve: %s: %s", listed, why)
+        self.stage.keep(found, f"nothing that it wrote was, because of {listed}")
+        raise os_error(number, paths[0], hint=f"{why} [{listed}]")
 
     def discard(self) -> None:
         self.stage.remove()
@@ -203,6 +208,7 @@ class _Planning:
             staged = [*argv[:2], self._line(argv[2]), *(self._argument(text, Use(Kind.OTHER)) for text in argv[3:])]
         else:
             use = use_of(argv)
+            self._refuse_removal(argv)
             staged = [str(self._program(argv[0])), *(self._argument(text, use) for text in argv[1:])]
             if argv[0].rpartition("/")[2] == "du":
                 staged.insert(1, "--apparent-size")  # the stand-ins hold no blocks
@@ -248,6 +254,8 @@ class _Planning:
             if use.kind is Kind.IGNORING:
                 return text
             raise os_error(errno.ENOTSUP, text, hint=_INSIDE)
+        if option == "of":
+            self._written(target, text)
         return f"{option}{equals}{self._placed(target, use, value)}"
 
     def _relative(self, text: str, use: Use) -> str:
@@ -263,7 +271,9 @@ class _Planning:
         attr = self._attr(target)
         if attr is None:  # a word that is no path, or an output, which is found afterwards
             if self._start is None and use.kind is Kind.OTHER:
-                raise os_error(errno.ENOTSUP, text, hint=f"it does not exist, so it may be an output: {_OUTPUT}")
+                return self._output(target, text)
+            if use.kind is Kind.OTHER and "/" in text:
+                self._stage.place_parent(target)
             return text
         placed = self._place(target, attr, use)
         return text if self._start is not None else placed
@@ -289,10 +299,33 @@ class _Planning:
         self._names |= use.names
         attr = self._attr(target)
         if attr is None:
-            if use.kind is Kind.OTHER:
-                raise os_error(errno.ENOTSUP, given, hint=f"it does not exist, so it may be an output: {_OUTPUT}")
-            return self._stage.place_parent(target)
+            return self._output(target, given) if use.kind is Kind.OTHER else self._stage.place_parent(target)
         return self._place(target, attr, use) + ("/" if given.endswith("/") else "")
+
+    def _output(self, target: str, given: str) -> str:
+        """What does not exist, so the program may make it. Raises: EROFS; ENOTSUP where it may be several paths."""
+        if self._planner.mentions(given.lstrip("/")):
+            raise os_error(errno.ENOTSUP, given, hint=_INSIDE)
+        found = self._table.find(target)
+        if found is not None and found[0].fs.options.read_only:
+            raise os_error(errno.EROFS, given, hint="mounted with read_only")
+        return self._stage.place_parent(target) + ("/" if given.endswith("/") else "")
+
+    def _written(self, target: str, given: str) -> None:
+        """The program will replace or change it. Raises: EROFS, EPERM."""
+        found = self._table.find(target)
+        options = found[0].fs.options if found is not None else None
+        if options is not None and options.read_only:
+            raise os_error(errno.EROFS, given, hint="mounted with read_only")
+        if options is not None and not options.allow_overwrite and self._attr(target) is not None:
+            raise os_error(errno.EPERM, given, hint="mounted with allow_overwrite=False")
+
+    def _refuse_removal(self, argv: Sequence[str]) -> None:
+        """Raises: ENOTSUP where ``argv`` removes something that is on a mount."""
+        for text in removed_by(argv):
+            target = self._exact(text) if self._start is None or text.startswith("/") else self._below_start(text)
+            if target is not None and self._attr(target) is not None:
+                raise os_error(errno.ENOTSUP, text, hint=_REMOVING)
 
     def _place(self, target: str, attr: Attr, use: Use) -> str:
         if use.kind is Kind.LISTING:
@@ -306,9 +339,13 @@ class _Planning:
             raise os_error(errno.ENOTSUP, line, hint=_INSIDE)
         pieces, at = [], 0
         for word, use in zip(found, uses_in(line, found), strict=False):
-            if word.output:
-                raise os_error(errno.ENOTSUP, word.path, hint=_OUTPUT)
             target = _routed(self._router, word.path)
+            if word.removed and target is not None and self._attr(target) is not None:
+                raise os_error(errno.ENOTSUP, word.path, hint=_REMOVING)
+            if target is not None and use.kind is Kind.OTHER and in_background(line):
+                raise os_error(errno.ENOTSUP, word.path, hint=_BACKGROUND)
+            if word.output and target is not None:
+                self._written(target, word.path)
             placed = word.path if target is None else self._placed(target, use, word.path)
             pieces += [line[at : word.start], shlex.quote(placed)]
             at = word.stop

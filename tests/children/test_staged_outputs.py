@@ -1,0 +1,272 @@
+"""What programs write to their copies is uploaded when they have ended; what cannot be is kept, and said."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.children.conftest import SEED, Served, serving, stages
+from vfsmount.errors import Unavailable
+from vfsmount.store.memory import MemoryStore
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory, with something to copy."""
+    (tmp_path / "tree" / "deep").mkdir(parents=True)
+    (tmp_path / "tree" / "one").write_text("1\n")
+    (tmp_path / "tree" / "deep" / "two").write_text("2\n")
+    (tmp_path / "x").write_text("local\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def kept() -> Iterator[None]:
+    """What is kept of outputs is removed."""
+    before = stages()
+    yield
+    for each in stages() - before:
+        shutil.rmtree(each)
+
+
+@pytest.fixture
+def restricted(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Served]:
+    yield from serving("staging", tmp_path_factory, monkeypatch, **request.param)
+
+
+def run(*argv: Any, **options: Any) -> int:
+    return subprocess.run(argv, timeout=60, **options).returncode
+
+
+@pytest.mark.parametrize(
+    ("line", "stored"),
+    [
+        ("sort -r /my-mount/a.txt -o /my-mount/new", {"new": b"alpha\n"}),
+        ("cp x /my-mount/new", {"new": b"local\n"}),
+        ("cp x /my-mount/", {"x": b"local\n"}),
+        ("cp x /my-mount/a.txt", {"a.txt": b"local\n"}),
+        ("cp -r tree /my-mount/", {"tree/one": b"1\n", "tree/deep/two": b"2\n"}),
+        ("cp -r /my-mount/dir /my-mount/copy", {"copy/b c.txt": b"beta\n", "copy/sub/c.txt": b"gamma\n"}),
+        ("mv x /my-mount/new", {"new": b"local\n"}),
+        ("dd if=/my-mount/a.txt of=/my-mount/new status=none", {"new": b"alpha\n"}),
+        ("dd if=x of=/my-mount/a.txt conv=notrunc bs=2 count=1 status=none", {"a.txt": b"lopha\n"}),
+        ("touch /my-mount/new", {"new": b""}),
+        ("touch /my-mount/a.txt", {"a.txt": b"alpha\n"}),
+        ("split -l 1 tree/one /my-mount/part-", {"part-aa": b"1\n"}),
+        ("sed -i s/alpha/omega/ /my-mount/a.txt", {"a.txt": b"omega\n"}),
+        ("mkdir -p /my-mount/new/deep", {}),
+    ],
+)
+def test_programs_that_write(served: Served, here: Path, line: str, stored: dict[str, bytes]) -> None:
+    assert run(*line.split()) == 0
+    for key, data in {**SEED, **stored}.items():
+        assert served.stored(key) == data
+    assert set(served.keys()) == {*SEED, *stored}
+    assert not line.startswith("mkdir") or os.path.isdir("/my-mount/new/deep")
+
+
+@pytest.mark.parametrize(
+    ("line", "stored"),
+    [
+        ("echo x > /my-mount/new", {"new": b"x\n"}),
+        ("echo x >| '/my-mount/a.txt'", {"a.txt": b"x\n"}),
+        ("echo x >>/my-mount/a.txt", {"a.txt": b"alpha\nx\n"}),
+        ("ls /none 2> /my-mount/new || true", None),
+        ("gzip -c /my-mount/a.txt > /my-mount/new && gunzip -c < /my-mount/new > /my-mount/b", {"b": b"alpha\n"}),
+        ("tee /my-mount/new < /my-mount/a.txt > /dev/null", {"new": b"alpha\n"}),
+        ("echo x > /my-mount/new & wait", {"new": b"x\n"}),
+        ("tar -cf /my-mount/new tree && mkdir /my-mount/out && tar -xf /my-mount/new -C /my-mount/out",
+         {"out/tree/one": b"1\n", "out/tree/deep/two": b"2\n"}),
+        ("echo x > /my-mount/new; exit 3", {"new": b"x\n"}),
+        ("echo x > /my-mount/new; kill -9 $$", {"new": b"x\n"}),
+    ],
+)  # fmt: skip
+def test_shell_lines_that_write(served: Served, here: Path, line: str, stored: dict[str, bytes] | None) -> None:
+    expected = 3 if "exit" in line else -9 if "kill" in line else 0
+    assert run(line, shell=True) == expected
+    for key, data in (stored or {}).items():
+        assert served.stored(key) == data
+    assert stored is not None or b"none" in served.stored("new")
+
+
+def test_a_compiler(served: Served, here: Path) -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc here")
+    (here / "x.c").write_text("int main(void) { return 0; }")
+    assert run("gcc", "x.c", "-o", "/my-mount/prog") == 0
+    assert served.stored("prog").startswith((b"\x7fELF", b"\xcf\xfa"))
+
+
+def test_a_program_in_a_mounted_directory(served: Served, here: Path) -> None:
+    assert run("sh", "-c", "mkdir made; echo x > made/new; echo y >> a.txt", cwd="/my-mount") == 0
+    assert (served.stored("made/new"), served.stored("a.txt")) == (b"x\n", b"alpha\ny\n")
+
+
+def test_a_file_that_was_only_touched_is_not_uploaded(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryStore, "put", unavailable)
+    assert run("touch", "/my-mount/a.txt") == 0
+
+
+def test_other_ways_to_start_a_program(served: Served, here: Path) -> None:
+    argv = ["cp", "x", "/my-mount/spawned"]
+    pid = os.posix_spawn(shutil.which("cp") or "", argv, os.environ)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert served.stored("spawned") == b"local\n"
+    assert os.system("cp x /my-mount/system") == 0
+    assert served.stored("system") == b"local\n"
+
+    async def start() -> int:
+        child = await asyncio.create_subprocess_exec("cp", "x", "/my-mount/awaited")
+        return await asyncio.wait_for(child.wait(), 60)
+
+    assert asyncio.run(start()) == 0
+    assert served.stored("awaited") == b"local\n"
+
+
+def test_two_at_once_in_one_directory(served: Served) -> None:
+    lines = [f"read line; mkdir -p /my-mount/both/deep; echo {n} > /my-mount/both/deep/{n}" for n in "12"]
+    children = [subprocess.Popen(["sh", "-c", line], stdin=subprocess.PIPE) for line in lines]
+    for child in children:
+        child.communicate(b"\n", timeout=60)
+        assert child.returncode == 0
+    assert (served.stored("both/deep/1"), served.stored("both/deep/2")) == (b"1\n", b"2\n")
+
+
+# What cannot be uploaded ----------------------------------------------------------------------------------------------
+
+
+def unavailable(*_: object, **__: object) -> None:
+    raise Unavailable("no route", operation="put", bucket="bucket", key="new")
+
+
+def the_kept(caplog: pytest.LogCaptureFixture) -> Path:
+    return Path([each for each in caplog.messages if " is kept in " in each][-1].rpartition(" is kept in ")[2])
+
+
+@pytest.mark.parametrize("start", [run, lambda *argv: os.system(" ".join(argv)) >> 8])
+def test_an_upload_that_fails_is_kept_and_said(
+    served: Served,
+    here: Path,
+    kept: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    start: Any,
+) -> None:
+    with monkeypatch.context() as failing:
+        failing.setattr(MemoryStore, "put", unavailable)
+        assert start("mv", "x", "/my-mount/new") == 1
+    assert caplog.messages[-1].startswith("/my-mount/new was not uploaded: Input/output error: ")
+    assert the_kept(caplog).read_text() == "local\n"
+    assert served.keys() == sorted(SEED)
+
+
+def test_what_another_changed_meanwhile_is_not_overwritten(
+    served: Served, kept: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = subprocess.Popen(["sh", "-c", "read line; echo x >> /my-mount/a.txt"], stdin=subprocess.PIPE)
+    Path("/my-mount/a.txt").write_text("of another\n")
+    child.communicate(b"\n", timeout=60)
+    assert child.returncode == 1
+    assert "Stale file handle" in caplog.text
+    assert the_kept(caplog).read_text() == "alpha\nx\n"
+    assert served.stored("a.txt") == b"of another\n"
+
+
+def test_what_another_made_meanwhile_is_not_overwritten(
+    served: Served, kept: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = subprocess.Popen(["sh", "-c", "read line; echo x > /my-mount/new"], stdin=subprocess.PIPE)
+    Path("/my-mount/new").write_text("of another\n")
+    child.communicate(b"\n", timeout=60)
+    assert child.returncode == 1
+    assert the_kept(caplog).read_text() == "x\n"
+    assert served.stored("new") == b"of another\n"
+
+
+@pytest.mark.parametrize("what", ["rm $0", "mv $0 $0.new", "ln -s x $0.new; echo $0 > $0", "mkfifo $0.new"])
+def test_what_copies_cannot_serve_uploads_nothing(
+    served: Served, kept: None, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    with pytest.raises(OSError) as caught:
+        run("sh", "-c", f"echo x > $1; {what}", "/my-mount/a.txt", "/my-mount/new")
+    assert caught.value.errno in (errno.EROFS, errno.EPERM)
+    assert caught.value.filename.startswith("/my-mount/a.txt")
+    assert the_kept(caplog).is_file()
+    assert any(" /my-mount/new was" in f" {message}" for message in caplog.messages)
+    assert {key: served.stored(key) for key in served.keys()} == SEED
+
+
+@pytest.mark.parametrize("argv", ["rm -f /my-mount/a.txt", "mv /my-mount/a.txt x", "rmdir /my-mount/dir"])
+def test_programs_that_remove_do_not_start(served: Served, argv: str) -> None:
+    with pytest.raises(OSError) as caught:
+        run(*argv.split())
+    assert caught.value.errno == errno.ENOTSUP
+    with pytest.raises(OSError) as caught:
+        run("rm", "a.txt", cwd="/my-mount")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOTSUP, "a.txt")
+
+
+def test_a_missing_parent_is_the_programs_to_find(served: Served, here: Path) -> None:
+    done = subprocess.run(["cp", "x", "/my-mount/none/new"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "No such file or directory" in done.stderr
+    assert served.keys() == sorted(SEED)
+
+
+@pytest.mark.parametrize("restricted", [{"read_only": True}], indirect=True)
+def test_read_only(restricted: Served, here: Path, kept: None) -> None:
+    before = stages()
+    for line in ("cp x /my-mount/new", "echo > /my-mount/a.txt", "dd if=x of=/my-mount/a.txt", "cp x /my-mount/"):
+        assert stages() == before
+        with pytest.raises(OSError) as caught:
+            run(line, shell=True)
+        assert caught.value.errno == errno.EROFS
+    assert {key: restricted.stored(key) for key in restricted.keys()} == SEED
+
+
+@pytest.mark.parametrize("restricted", [{"allow_overwrite": False}], indirect=True)
+def test_no_overwriting(restricted: Served, here: Path) -> None:
+    with pytest.raises(OSError) as caught:
+        run("echo x > /my-mount/a.txt", shell=True)
+    assert (caught.value.errno, caught.value.filename) == (errno.EPERM, "/my-mount/a.txt")
+    assert run("echo x > /my-mount/new", shell=True) == 0
+    assert restricted.stored("new") == b"x\n"
+    assert restricted.stored("a.txt") == SEED["a.txt"]
+
+
+def test_a_session_that_ends_before_the_program(served: Served, kept: None, caplog: pytest.LogCaptureFixture) -> None:
+    child = subprocess.Popen(["sh", "-c", "read line; echo x > /my-mount/new"], stdin=subprocess.PIPE)
+    served.session.close()
+    child.communicate(b"\n", timeout=60)
+    del child
+    gc.collect()
+    assert the_kept(caplog).read_text() == "x\n"
+    assert "new" not in served.keys()
+
+
+def test_a_program_that_nobody_waits_for(tmp_path: Path) -> None:
+    code = """
+import subprocess, sys, time, vfsmount
+with vfsmount.activate({"/my-mount": f"file://{sys.argv[1]}"}, children="staging"):
+    child = subprocess.Popen("echo x > /my-mount/new; echo", shell=True, stdout=subprocess.PIPE)
+    child.stdout.read()
+"""
+    (tmp_path / "bucket").mkdir()
+    env = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    argv = [sys.executable, "-c", code, str(tmp_path / "bucket")]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
+    (line,) = [each for each in done.stderr.splitlines() if "/my-mount/new was not uploaded" in each]
+    assert Path(line.rpartition(" is kept in ")[2]).read_text() == "x\n"
