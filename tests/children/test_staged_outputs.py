@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.children.conftest import SEED, Served, serving, stages
+from vfsmount.children import stage
 from vfsmount.errors import Unavailable
 from vfsmount.store.memory import MemoryStore
 
@@ -48,7 +49,9 @@ def restricted(
 
 
 def run(*argv: Any, **options: Any) -> int:
-    return subprocess.run(argv, timeout=60, **options).returncode
+    """A command in words, or one line or list."""
+    command = argv[0] if len(argv) == 1 else argv
+    return subprocess.run(command, timeout=60, **options).returncode
 
 
 @pytest.mark.parametrize(
@@ -100,6 +103,19 @@ def test_shell_lines_that_write(served: Served, here: Path, line: str, stored: d
     for key, data in (stored or {}).items():
         assert served.stored(key) == data
     assert stored is not None or b"none" in served.stored("new")
+
+
+@pytest.mark.parametrize("shell", [True, False])
+def test_copying_into_a_directory_of_any_size(
+    served: Served, here: Path, monkeypatch: pytest.MonkeyPatch, shell: bool
+) -> None:
+    """Only what may be replaced in it is copied."""
+    monkeypatch.setattr(stage, "MAX_COPIED", 3)
+    (here / "a.txt").write_text("new\n")
+    assert run("cp a.txt x /my-mount/" if shell else ["cp", "a.txt", "x", "/my-mount/"], shell=shell) == 0
+    assert run("cp -r tree /my-mount" if shell else ["cp", "-r", "tree", "/my-mount"], shell=shell) == 0
+    expected = {**SEED, "a.txt": b"new\n", "x": b"local\n", "tree/one": b"1\n", "tree/deep/two": b"2\n"}
+    assert {key: served.stored(key) for key in served.keys()} == expected
 
 
 def test_a_compiler(served: Served, here: Path) -> None:

@@ -111,6 +111,8 @@ class Word(NamedTuple):
     """True where it follows ``>``."""
     removed: bool = False
     """True where the program that gets it removes it."""
+    entries: tuple[str, ...] | None = None
+    """As :func:`entries_into` has it, where this is that directory."""
 
 
 _OPERATORS: Final = "|&;()\n"
@@ -134,16 +136,44 @@ def words(line: str, points: Sequence[str]) -> list[Word] | None:
         start = match.end("option") if match["option"] else match.start()
         before = line[: match.start()].rstrip(" \t")
         output = before.endswith((">", ">|")) or match["option"] == "of="
-        found.append(Word(start, match.end(), path, output, not output and _is_removed(line, match)))
+        found.append(
+            Word(start, match.end(), path, output, not output and _is_removed(line, match), _entries(line, match))
+        )
     mentions = len(re.findall(rf"(?:{names})(?![\w.\-])", line))
     inside = sum(len(re.findall(rf"(?:{names})(?![\w.\-])", w.path)) for w in found)
     return found if mentions == inside else None
 
 
 def _is_removed(line: str, match: re.Match[str]) -> bool:
+    return match.group() in removed_by(_argv_around(line, match))
+
+
+def _entries(line: str, match: re.Match[str]) -> tuple[str, ...] | None:
+    argv = _argv_around(line, match)
+    plain = not any(character in word for word in argv for character in "'\"$`\\{}<>*?[]~")
+    return entries_into(argv) if plain and argv and argv[-1] == match.group() else None
+
+
+def _argv_around(line: str, match: re.Match[str]) -> list[str]:
     start = max(line.rfind(character, 0, match.start()) for character in _OPERATORS) + 1
     stop = min((at for at in (line.find(c, match.end()) for c in _OPERATORS) if at >= 0), default=len(line))
-    return match.group() in removed_by(line[start:stop].split())
+    return line[start:stop].split()
+
+
+def entries_into(argv: Sequence[str]) -> tuple[str, ...] | None:
+    """The names that ``cp`` or ``mv`` may touch in the directory that is its last argument; None: any may be.
+
+    >>> entries_into(["cp", "-r", "/tmp/a", "b/", "/m"])
+    ('a', 'b')
+    """
+    name = argv[0].rpartition("/")[2] if argv else ""
+    if name not in ("cp", "mv") or len(argv) < 3 or argv[-1].startswith("-"):
+        return None
+    for option in argv[1:-1]:
+        if option.startswith("--") or (option.startswith("-") and not set(option[1:]) <= set("afiLnpPRruvxd")):
+            return None
+    names = tuple(word.rstrip("/").rpartition("/")[2] for word in argv[1:-1] if not word.startswith("-"))
+    return None if set(names) & {"", ".", ".."} else names
 
 
 def removed_by(argv: Sequence[str]) -> list[str]:

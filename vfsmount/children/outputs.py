@@ -5,13 +5,13 @@ Nothing is lost unsaid: what could not be uploaded stays in the stage, and the l
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vfsmount import real
@@ -140,11 +140,12 @@ class Snapshot:
         wanted = {self.local(path) for path in kept}
         with real.passthrough():
             for at, _, names in os.walk(self.root, topdown=False):
-                for name in names:
-                    if f"{at}/{name}" not in wanted:
-                        os.unlink(f"{at}/{name}")
-                if at not in wanted and not os.listdir(at):
-                    os.rmdir(at)
+                with contextlib.suppress(OSError):  # what cannot be removed stays, too
+                    for name in names:
+                        if f"{at}/{name}" not in wanted:
+                            os.unlink(f"{at}/{name}")
+                    if at not in wanted and not os.listdir(at):
+                        os.rmdir(at)
 
     # -- how
 
@@ -161,13 +162,21 @@ class Snapshot:
         while pending:
             at = pending.pop()
             local = self.local(at)
-            told = real.lstat(local)
+            try:
+                told = real.lstat(local)
+                names = real.listdir(local) if stat.S_ISDIR(told.st_mode) else []
+            except FileNotFoundError:
+                continue  # something that the program left behind is still at work
+            except OSError as error:
+                found.refused[at] = Refusal(error.errno or errno.EIO, "the directory cannot be read")
+                found.directories.append(at)
+                continue
             refusal = self._refusal(at, replacing=False)
             if refusal is not None:
                 found.refused[at] = refusal
             if stat.S_ISDIR(told.st_mode):
                 found.directories.append(at)
-                pending.extend(f"{at}/{name}" for name in real.listdir(local))
+                pending.extend(f"{at}/{name}" for name in names)
             elif stat.S_ISREG(told.st_mode) and (told.st_nlink == 1 or told.st_ino not in found.inodes):
                 found.new.append(at)
                 found.inodes.add(told.st_ino)
@@ -186,9 +195,14 @@ class Snapshot:
             found.refused[path] = Refusal(errno.EPERM, "modes are set for the whole mount")
 
     def _digest(self, path: str) -> bytes:
+        from hashlib import blake2b  # loads OpenSSL, which most processes never need
+
         digest = blake2b()
-        for block in _blocks(self.local(path)):
-            digest.update(block)
+        try:
+            for block in _blocks(self.local(path)):
+                digest.update(block)
+        except OSError:
+            return b""  # it can be read no more: as good as changed, and the upload tells why
         return digest.digest()
 
     def _ignores_metadata(self, path: str) -> bool:

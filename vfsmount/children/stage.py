@@ -9,7 +9,6 @@ import stat
 import tempfile
 import weakref
 from collections.abc import Iterator
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
@@ -179,6 +178,8 @@ class Stage:
         mode = stat.S_IMODE(attr.mode)
         if had is not None:
             real.unlink(local)
+        from hashlib import blake2b  # loads OpenSSL, which most processes never need
+
         digest = blake2b()
         number = real.fd_open(local, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:

@@ -19,7 +19,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from vfsmount import real
-from vfsmount.children.commands import Kind, Use, in_background, is_shell, removed_by, use_of, uses_in, words
+from vfsmount.children.commands import (
+    Kind,
+    Use,
+    entries_into,
+    in_background,
+    is_shell,
+    removed_by,
+    use_of,
+    uses_in,
+    words,
+)
 from vfsmount.children.stage import Stage
 from vfsmount.errors import os_error
 from vfsmount.shim.route import follow_up
@@ -209,7 +219,8 @@ class _Planning:
         else:
             use = use_of(argv)
             self._refuse_removal(argv)
-            staged = [str(self._program(argv[0])), *(self._argument(text, use) for text in argv[1:])]
+            last = [self._argument(argv[-1], use, entries_into(argv))] if len(argv) > 1 else []
+            staged = [str(self._program(argv[0])), *(self._argument(text, use) for text in argv[1:-1]), *last]
             if argv[0].rpartition("/")[2] == "du":
                 staged.insert(1, "--apparent-size")  # the stand-ins hold no blocks
         if self._names and executable is None:
@@ -239,13 +250,13 @@ class _Planning:
         listing = use.kind in (Kind.LISTING, Kind.IGNORING)
         return self._stage.place(directory, attr, content=not listing, depth=use.depth if listing else None)
 
-    def _argument(self, text: str, use: Use) -> str:
+    def _argument(self, text: str, use: Use, entries: tuple[str, ...] | None = None) -> str:
         """``text`` with a mounted path in it replaced."""
         if not text.startswith("/") and "=" not in text and not _GLUED.match(text):
             return self._relative(text, use)
         target = self._exact(text)
         if target is not None:
-            return self._placed(target, use, text)
+            return self._placed(target, use, text, entries)
         if not self._planner.mentions(text):
             return text
         option, equals, value = (text[:2], "", text[2:]) if _GLUED.match(text) else text.partition("=")
@@ -293,14 +304,22 @@ class _Planning:
                 return None
             raise
 
-    def _placed(self, target: str, use: Use, given: str) -> str:
+    def _placed(self, target: str, use: Use, given: str, entries: tuple[str, ...] | None = None) -> str:
         if use.kind is Kind.IGNORING:
             return given
         self._names |= use.names
         attr = self._attr(target)
         if attr is None:
             return self._output(target, given) if use.kind is Kind.OTHER else self._stage.place_parent(target)
-        return self._place(target, attr, use) + ("/" if given.endswith("/") else "")
+        slash = "/" if given.endswith("/") else ""
+        if entries is None or not attr.is_dir:
+            return self._place(target, attr, use) + slash
+        for name in entries:
+            inner = f"{target.rstrip('/')}/{name}"
+            there = self._attr(inner)
+            if there is not None:
+                self._place(inner, there, use)
+        return self._stage.place(target, attr, content=True, depth=0) + slash
 
     def _output(self, target: str, given: str) -> str:
         """What does not exist, so the program may make it. Raises: EROFS; ENOTSUP where it may be several paths."""
@@ -337,6 +356,8 @@ class _Planning:
         found = words(line, self._table.points)
         if found is None:
             raise os_error(errno.ENOTSUP, line, hint=_INSIDE)
+        if self._start is not None and in_background(line):
+            raise os_error(errno.ENOTSUP, line, hint=_BACKGROUND)
         pieces, at = [], 0
         for word, use in zip(found, uses_in(line, found), strict=False):
             target = _routed(self._router, word.path)
@@ -346,7 +367,7 @@ class _Planning:
                 raise os_error(errno.ENOTSUP, word.path, hint=_BACKGROUND)
             if word.output and target is not None:
                 self._written(target, word.path)
-            placed = word.path if target is None else self._placed(target, use, word.path)
+            placed = word.path if target is None else self._placed(target, use, word.path, word.entries)
             pieces += [line[at : word.start], shlex.quote(placed)]
             at = word.stop
         return "".join([*pieces, line[at:]])
