@@ -189,6 +189,47 @@ def test_an_upload_that_fails_is_kept_and_said(
     assert served.keys() == sorted(SEED)
 
 
+def test_an_upload_that_is_interrupted_is_kept(
+    served: Served, here: Path, kept: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as failing:
+        failing.setattr(MemoryStore, "put", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run("mv", "x", "/my-mount/new")
+    assert the_kept(caplog).read_text() == "local\n"
+
+
+def test_a_file_that_this_process_reads_is_not_replaced(
+    served: Served, here: Path, kept: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open("/my-mount/a.txt") as file:
+        assert run("cp", "x", "/my-mount/a.txt") == 1
+        assert file.read() == "alpha\n"
+    assert "/my-mount/a.txt was not uploaded: Operation not permitted" in caplog.text
+    assert the_kept(caplog).read_text() == "local\n"
+    assert served.stored("a.txt") == b"alpha\n"
+
+
+def test_a_line_that_goes_on_in_a_mounted_directory_is_refused(served: Served) -> None:
+    with pytest.raises(OSError) as caught:
+        run("(read line; echo x > new) &", shell=True, cwd="/my-mount")
+    assert caught.value.errno == errno.ENOTSUP
+
+
+def test_waitid(served: Served, here: Path, kept: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not hasattr(os, "waitid"):
+        pytest.skip("no waitid here")
+    with monkeypatch.context() as failing:
+        failing.setattr(MemoryStore, "put", unavailable)
+        child = os.posix_spawn(shutil.which("cp") or "", ["cp", "x", "/my-mount/new"], os.environ)
+        told = os.waitid(os.P_PID, child, os.WEXITED)
+    assert told is not None
+    assert told.si_status == 1
+
+
 def test_what_another_changed_meanwhile_is_not_overwritten(
     served: Served, kept: None, caplog: pytest.LogCaptureFixture
 ) -> None:
