@@ -219,6 +219,24 @@ def test_a_line_that_goes_on_in_a_mounted_directory_is_refused(served: Served) -
     assert caught.value.errno == errno.ENOTSUP
 
 
+@pytest.mark.parametrize("line", ["echo /my-mount/a.txt > /my-mount/new", "find /my-mount > /my-mount/new"])
+def test_an_output_that_names_the_copies_is_not_uploaded(
+    served: Served, kept: None, caplog: pytest.LogCaptureFixture, line: str
+) -> None:
+    assert run(line, shell=True) == 1
+    assert b"/my-mount" in the_kept(caplog).read_bytes()
+    assert served.keys() == sorted(SEED)
+
+
+@pytest.mark.parametrize("line", ["tar -czf /my-mount/t.tgz /my-mount/dir", "tar czf t.tgz -C / /my-mount/dir",
+                                  "zip -r /my-mount/z.zip /my-mount/dir"])  # fmt: skip
+def test_archives_do_not_store_the_names_of_copies(served: Served, here: Path, line: str) -> None:
+    for argv in ([line], line.split()):
+        with pytest.raises(OSError) as caught:
+            run(*argv, shell=len(argv) == 1)
+        assert (caught.value.errno, caught.value.filename) == (errno.ENOTSUP, "/my-mount/dir")
+
+
 def test_waitid(served: Served, here: Path, kept: None, monkeypatch: pytest.MonkeyPatch) -> None:
     if not hasattr(os, "waitid"):
         pytest.skip("no waitid here")

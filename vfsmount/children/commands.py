@@ -111,6 +111,8 @@ class Word(NamedTuple):
     """True where it follows ``>``."""
     removed: bool = False
     """True where the program that gets it removes it."""
+    archived: bool = False
+    """True where the program that gets it stores its name."""
     entries: tuple[str, ...] | None = None
     """As :func:`entries_into` has it, where this is that directory."""
 
@@ -136,28 +138,41 @@ def words(line: str, points: Sequence[str]) -> list[Word] | None:
         start = match.end("option") if match["option"] else match.start()
         before = line[: match.start()].rstrip(" \t")
         output = before.endswith((">", ">|")) or match["option"] == "of="
-        found.append(
-            Word(start, match.end(), path, output, not output and _is_removed(line, match), _entries(line, match))
-        )
+        argv = _argv_around(line, match)
+        removed, archived = (not output and match.group() in of(argv) for of in (removed_by, archived_by))
+        found.append(Word(start, match.end(), path, output, removed, archived, _entries(argv, match.group())))
     mentions = len(re.findall(rf"(?:{names})(?![\w.\-])", line))
     inside = sum(len(re.findall(rf"(?:{names})(?![\w.\-])", w.path)) for w in found)
     return found if mentions == inside else None
 
 
-def _is_removed(line: str, match: re.Match[str]) -> bool:
-    return match.group() in removed_by(_argv_around(line, match))
-
-
-def _entries(line: str, match: re.Match[str]) -> tuple[str, ...] | None:
-    argv = _argv_around(line, match)
-    plain = not any(character in word for word in argv for character in "'\"$`\\{}<>*?[]~")
-    return entries_into(argv) if plain and argv and argv[-1] == match.group() else None
+def _entries(argv: Sequence[str], word: str) -> tuple[str, ...] | None:
+    plain = not any(character in each for each in argv for character in "'\"$`\\{}<>*?[]~")
+    return entries_into(argv) if plain and argv and argv[-1] == word else None
 
 
 def _argv_around(line: str, match: re.Match[str]) -> list[str]:
     start = max(line.rfind(character, 0, match.start()) for character in _OPERATORS) + 1
     stop = min((at for at in (line.find(c, match.end()) for c in _OPERATORS) if at >= 0), default=len(line))
     return line[start:stop].split()
+
+
+def archived_by(argv: Sequence[str]) -> list[str]:
+    """The operands whose names a well-known program stores with their content.
+
+    >>> archived_by(["tar", "-czf", "/m/t.tgz", "-C", "/m", "/m/dir"])
+    ['/m/dir']
+    """
+    name = argv[0].rpartition("/")[2] if argv else ""
+    if name == "zip":
+        return [word for word in argv[1:] if not word.startswith("-")][1:]
+    if name not in ("tar", "bsdtar", "gtar") or len(argv) < 3:
+        return []
+    makes = any(_short(option, "cru") for option in (argv[1], *argv[2:]) if option is argv[1] or option[:1] == "-")
+    if not makes and not {"--create", "--append", "--update"} & set(argv):
+        return []
+    taken = {2} | {at + 1 for at, word in enumerate(argv) if len(word) > 1 and word.startswith("-")}
+    return [word for at, word in enumerate(argv) if at > 1 and at not in taken and not word.startswith("-")]
 
 
 def entries_into(argv: Sequence[str]) -> tuple[str, ...] | None:

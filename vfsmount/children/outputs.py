@@ -30,6 +30,7 @@ _TOLD: Final = 20
 _CANNOT: Final = "copies serve this program, and from them new and changed files alone are uploaded"
 _LINK: Final = "a bucket has no links and no special files"
 _ELSEWHERE: Final = "it lies outside of the mounts"
+_NAMES: Final = "it names the local copies that the program worked on, which are not there for anybody else"
 _GONE: Final = "the session that mounted it has ended"
 _REPLACED: Final = "another client, or another program, changed it since it was copied for this one"
 
@@ -229,6 +230,8 @@ class Snapshot:
         if stat.S_ISDIR(local.st_mode):
             self._make(path)
             return
+        if self._names_copies(path):
+            raise os_error(errno.ENOTSUP, path, hint=_NAMES)
         how = os.O_CREAT | os.O_EXCL
         if path in self.attrs:
             how = os.O_CREAT | os.O_TRUNC
@@ -244,6 +247,16 @@ class Snapshot:
             opened.close(abort=True)
             raise
         opened.close()
+
+    def _names_copies(self, path: str) -> bool:
+        """Whether the stage's own path shows in the content: the program was told it in the stead of a mounted one."""
+        needle = os.fsencode(self.root.lstrip("/"))
+        rest = b""
+        for block in _blocks(self.local(path)):
+            if needle in rest + block:
+                return True
+            rest = block[1 - len(needle) :]
+        return False
 
     def _make(self, path: str) -> None:
         try:

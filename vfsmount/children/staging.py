@@ -22,6 +22,7 @@ from vfsmount import real
 from vfsmount.children.commands import (
     Kind,
     Use,
+    archived_by,
     entries_into,
     in_background,
     is_shell,
@@ -45,6 +46,9 @@ logger = logging.getLogger(__name__)
 
 _REMOVING: Final = (
     "copies serve child programs here, so they cannot remove or rename on a mount; use os.remove or os.rename"
+)
+_ARCHIVED: Final = (
+    "copies serve child programs here, and their local names would be stored; use tar's -C, or a relative name"
 )
 _BACKGROUND: Final = "copies serve child programs here, so one that writes to a mount cannot go on in the background"
 _INSIDE: Final = (
@@ -340,11 +344,14 @@ class _Planning:
             raise os_error(errno.EPERM, given, hint="mounted with allow_overwrite=False")
 
     def _refuse_removal(self, argv: Sequence[str]) -> None:
-        """Raises: ENOTSUP where ``argv`` removes something that is on a mount."""
+        """Raises: ENOTSUP where ``argv`` removes something that is on a mount, or stores its name."""
         for text in removed_by(argv):
             target = self._exact(text) if self._start is None or text.startswith("/") else self._below_start(text)
             if target is not None and self._attr(target) is not None:
                 raise os_error(errno.ENOTSUP, text, hint=_REMOVING)
+        for text in archived_by(argv):
+            if text.startswith("/") and self._exact(text) is not None:
+                raise os_error(errno.ENOTSUP, text, hint=_ARCHIVED)
 
     def _place(self, target: str, attr: Attr, use: Use) -> str:
         if use.kind is Kind.LISTING:
@@ -363,6 +370,8 @@ class _Planning:
             target = _routed(self._router, word.path)
             if word.removed and target is not None and self._attr(target) is not None:
                 raise os_error(errno.ENOTSUP, word.path, hint=_REMOVING)
+            if word.archived and target is not None:
+                raise os_error(errno.ENOTSUP, word.path, hint=_ARCHIVED)
             if target is not None and use.kind is Kind.OTHER and in_background(line):
                 raise os_error(errno.ENOTSUP, word.path, hint=_BACKGROUND)
             if word.output and target is not None:
