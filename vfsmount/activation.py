@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from vfsmount import config as configuration
 from vfsmount.children.handover import Described
+from vfsmount.clock import FOREVER
 from vfsmount.config import CloudBucketMount
 from vfsmount.config.handover import is_local, to_data
 from vfsmount.errors import StoreError, from_store
@@ -97,12 +98,14 @@ def check_buckets(
         proofs: dict[str, frozenset[str]] = {}
         for point, outcome in waiting.items():
             try:
-                proofs[point] = outcome.result()
+                proofs[point] = outcome.result(FOREVER)
             except StoreError as error:
                 raise from_store(error, point, hint=f"cannot mount {mounts[point].bucket_name!r}") from error
-        return proofs
-    finally:
         pool.close()
+        return proofs
+    except BaseException as error:
+        pool.close(timeout=5.0 if isinstance(error, Exception) else 0.0)  # Ctrl-C waits for nobody
+        raise
 
 
 def fs_options(point: str, mount: CloudBucketMount) -> FsOptions:

@@ -12,7 +12,6 @@ import errno
 import itertools
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from vfsmount import config as configuration
 from vfsmount import real
 from vfsmount.activation import check_buckets, check_options, describe, fs_options
-from vfsmount.clock import SystemClock
+from vfsmount.clock import RequestLock, SystemClock
 from vfsmount.config import CloudBucketMount
 from vfsmount.counters import By, Counters, Stats
 from vfsmount.errors import os_error
@@ -71,7 +70,7 @@ class _Shim:
 
 @dataclass(slots=True)
 class _Process:
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    lock: RequestLock = field(default_factory=RequestLock)
     sessions: list[Session] = field(default_factory=list)
     shim: _Shim | None = None
     hooked: bool = False
@@ -485,7 +484,7 @@ def _normal(path: str) -> str:
 
 def _after_fork() -> None:
     unfinished.begin_anew()
-    _process.lock = threading.RLock()
+    _process.lock = RequestLock()
     for session in _process.sessions:
         session._after_fork()
 

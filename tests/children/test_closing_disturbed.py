@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 
 from tests.children.conftest import Faulty
+from tests.interrupting import interrupted
 from vfsmount.children.supervisor.launch import LAUNCHER
 
 # Standard error
@@ -86,6 +87,18 @@ def test_killed_in_the_middle_of_an_upload(faulty: Faulty, number: signal.Signal
         assert faulty.objects == {}
         hold.release()
     assert child.returncode == -number
+    assert faulty.objects == {"new": b"source\n"}
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_the_upload_of_a_dead_program_goes_on(faulty: Faulty) -> None:
+    hold = faulty.store.hold("put", times=1)
+    with faulty.start("exec cp src /my-mount/new") as child:
+        hold.wait_arrived()
+        child.kill()
+        assert interrupted(child.wait) < 5
+        hold.release()
+    faulty.session.close()
     assert faulty.objects == {"new": b"source\n"}
 
 

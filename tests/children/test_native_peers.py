@@ -162,6 +162,31 @@ def test_a_signal_while_the_supervisor_is_asked(bucket: Path) -> None:
     assert run(bucket, code) == "/my-mount/dir\n"
 
 
+def test_ctrl_c_while_the_supervisor_does_not_answer(bucket: Path) -> None:
+    """Also where a library has SIGINT restart system calls, as polars does."""
+    code = """
+        import signal, vfsmount.children.native.peer as peer
+        with activate():
+            supervisor = peer._peer[0].supervisor
+            beside = threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+            signal.siginterrupt(signal.SIGINT, False)
+            late = threading.Timer(10, os.kill, (supervisor, signal.SIGCONT))
+            late.start()
+            os.kill(supervisor, signal.SIGSTOP)
+            beside.start()
+            try:
+                peer._peer[0].writing()
+            except KeyboardInterrupt:
+                assert late.is_alive(), "it went on when the supervisor did"
+                print("ended")
+            os.kill(supervisor, signal.SIGCONT)
+            late.cancel()
+            beside.join()
+            print(peer._peer[0].writing(), c_read("/my-mount/a.txt"))
+    """
+    assert run(bucket, code) == "ended\n[] b'alpha\\n'\n"
+
+
 def test_who_started_the_supervisor_is_gone(tmp_path: Path) -> None:
     """Before it has connected: the supervisor's process ends by itself."""
     code = """

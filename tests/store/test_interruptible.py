@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.forks import in_child
+from tests.interrupting import interrupted
 from tests.store.test_obstore_store import scripted_options
 from vfsmount.config import CloudBucketMount, Secret
 from vfsmount.session import activate
@@ -52,26 +51,6 @@ def mounted(silent: socket.socket) -> Iterator[None]:
     session.close()
 
 
-def interrupted(action: Callable[[], object]) -> float:
-    """Seconds from the SIGINT to its exception, where a library has it restart system calls, as polars does."""
-    sent: list[float] = []
-    signal.siginterrupt(signal.SIGINT, False)
-
-    def interrupt() -> None:
-        sent.append(time.monotonic())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    timer = threading.Timer(0.1, interrupt)
-    timer.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            action()
-        return time.monotonic() - sent[0]
-    finally:
-        timer.join()
-        signal.siginterrupt(signal.SIGINT, True)
-
-
 @pytest.mark.parametrize("verb", [lambda s: s.head("k"), lambda s: s.get_range("k", 0, 9), lambda s: s.put("k", b"")])
 def test_ctrl_c_ends_a_request_that_is_not_answered(
     silent: socket.socket, verb: Callable[[ObstoreStore], object]
@@ -95,6 +74,12 @@ def test_ctrl_c_ends_a_request_that_is_not_answered(
 )
 def test_ctrl_c_ends_a_call_on_a_mount_whose_server_is_silent(action: Callable[[], object]) -> None:
     assert interrupted(action) < STALLED / 4
+
+
+def test_ctrl_c_ends_an_activation_that_asks_a_silent_server(silent: socket.socket) -> None:
+    secret = Secret.from_dict({"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "SK"})
+    mount = CloudBucketMount("bucket", url(silent), secret=secret, region="us-east-1", read_timeout=STALLED)
+    assert interrupted(lambda: activate({"/interrupted": mount})) < STALLED / 4
 
 
 def test_main_thread_calls_are_made_in_one_other_thread_and_raise_as_they_do() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final
 
 from vfsmount import config as configuration
+from vfsmount.clock import RequestLock
 from vfsmount.config import CloudBucketMount, Secret
 from vfsmount.session import Session, activate
 
@@ -78,6 +78,6 @@ def _is_function(secret: object) -> bool:
     return isinstance(secret, Secret) and secret.source[0] == "from_callable"
 
 
-_lock: Final = threading.RLock()
+_lock: Final = RequestLock()
 _active: Final[dict[tuple[str, ...], tuple[Session | None, Mounting, int]]] = {}
 """The sessions of this process by their mount points, what opened them, and how many workers use each."""

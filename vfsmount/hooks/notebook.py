@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -46,7 +47,8 @@ def _show(child: subprocess.Popen[bytes]) -> None:
     """Print what the program prints, as it comes."""
     assert child.stdout is not None
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    while data := os.read(child.stdout.fileno(), 1 << 16):
+    number = child.stdout.fileno()
+    while select.select([number], [], [])[0] and (data := os.read(number, 1 << 16)):  # Ctrl-C always ends a select
         sys.stdout.write(decoder.decode(data))
         sys.stdout.flush()
 

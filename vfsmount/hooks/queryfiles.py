@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Final
 
+from vfsmount.clock import RequestLock
 from vfsmount.errors import os_error
 from vfsmount.hooks.hook import Seam, Target
 
@@ -160,7 +161,7 @@ class _Read:
 
     def __init__(self, path: str) -> None:
         self._number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._lock = threading.Lock()
+        self._lock = RequestLock()
         self._thread = threading.local()
         self._shared = 0
         self._in_order = 0

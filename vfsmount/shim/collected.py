@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import _thread
 import contextlib
-import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Final
+
+from vfsmount.clock import RequestLock
 
 _LOCKING: Final = (
     "vfsmount.children",
@@ -44,7 +45,7 @@ class Later:
 
     def __init__(self) -> None:
         self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._turn = threading.Lock()
+        self._turn = RequestLock()
 
     def put(self, task: Callable[[], None]) -> None:
         """Leave ``task``, which raises nothing, to another thread; takes no lock."""

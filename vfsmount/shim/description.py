@@ -10,11 +10,11 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import threading
 import weakref
 from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
+from vfsmount.clock import RequestLock
 from vfsmount.shim import kernelfiles
 from vfsmount.shim.spool import Backing, Spool
 from vfsmount.vfs.openfile import STATUS_FLAGS
@@ -63,7 +63,7 @@ class Description:
         """True where the process forked meanwhile: the child has the numbers too, and is told that it cannot write."""
         self.identity: tuple[int, int] | None = None
         """Device and inode that every one of the numbers leads to."""
-        self.lock = threading.RLock()
+        self.lock = RequestLock()
         self.owner: weakref.ref[io.IOBase] | None = None
         """The outermost file object that reads or writes here, with what it still buffers."""
         self._content: int | None = None
@@ -150,7 +150,7 @@ class Description:
 
     def status(self) -> int:
         """The flags of its opening, with what F_SETFL changed, also of native code's."""
-        with _InStep(self):
+        with self.lock, _InStep(self):
             return self.file.flags
 
     def set_status(self, flags: int) -> None:
@@ -206,7 +206,7 @@ class Description:
 
     def after_fork(self) -> None:
         """In the child: the parent's threads may have held the lock."""
-        self.lock = threading.RLock()
+        self.lock = RequestLock()
         self.file.renew_locks()
 
     def _is_owner(self) -> bool:
@@ -216,7 +216,7 @@ class Description:
 
     def read(self, size: int) -> bytes:
         if self._content is None:
-            with _InStep(self):
+            with self.lock, _InStep(self):
                 if self._content is None:
                     return self.file.read(size)
         if size >= 0:
@@ -228,7 +228,7 @@ class Description:
 
     def readinto(self, buffer: memoryview) -> int:
         if self._content is None:
-            with _InStep(self):
+            with self.lock, _InStep(self):
                 if self._content is None:
                     return self.file.readinto(buffer)
         return _readv(self._content, [buffer])
@@ -238,7 +238,7 @@ class Description:
             return real.pread(self._content, size, offset)
         if self._spool is None:
             return self.file.pread(size, offset)
-        with _InStep(self):
+        with self.lock, _InStep(self):
             return self.file.pread(size, offset)
 
     def write(self, data: bytes | memoryview) -> int:
@@ -252,35 +252,35 @@ class Description:
                 return self.file.write(data)
 
     def pwrite(self, data: bytes | memoryview, offset: int) -> int:
-        with _InStep(self):
+        with self.lock, _InStep(self):
             return self.file.pwrite(data, offset)
 
     def seek(self, offset: int, whence: int) -> int:
         if self._content is None:
-            with _InStep(self):
+            with self.lock, _InStep(self):
                 if self._content is None:
                     return self.file.seek(offset, whence)
         return real.lseek(self._content, offset, whence)
 
     def tell(self) -> int:
         if self._content is None:
-            with _InStep(self):
+            with self.lock, _InStep(self):
                 if self._content is None:
                     return self.file.tell()
         return real.lseek(self._content, 0, os.SEEK_CUR)
 
     def truncate(self, length: int) -> None:
-        with _InStep(self):
+        with self.lock, _InStep(self):
             self.file.truncate(length)
 
     def fsync(self) -> None:
-        with _InStep(self):
+        with self.lock, _InStep(self):
             self.file.fsync()
 
     def stat(self) -> Attr:
         if self._spool is None:
             return self.file.stat()
-        with _InStep(self):
+        with self.lock, _InStep(self):
             return self.file.stat()
 
     def utime(self, mtime_ns: int) -> None:
@@ -294,8 +294,8 @@ class Description:
 
 
 class _InStep:
-    """Around a Python operation: drain before it, publish the position after it; the content escapes before or after,
-    and takes the position along."""
+    """Around a Python operation, under the lock: drain before it, publish the position after it; the content escapes
+    before or after, and takes the position along."""
 
     __slots__ = ("_description",)
 
@@ -304,26 +304,18 @@ class _InStep:
 
     def __enter__(self) -> None:
         description = self._description
-        description.lock.acquire()
-        try:
-            spool = description._spool
-            if spool is not None and description._is_owner():
-                spool.settle(description.file)
-            elif isinstance(spool, Backing):  # in a forked child, which may read
-                spool.take_offset(description.file)
-        except BaseException:
-            description.lock.release()
-            raise
+        spool = description._spool
+        if spool is not None and description._is_owner():
+            spool.settle(description.file)
+        elif isinstance(spool, Backing):  # in a forked child, which may read
+            spool.take_offset(description.file)
 
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
         description = self._description
-        try:
-            spool = description._spool
-            if kind is not None or spool is None:
-                return
-            if description._is_owner():
-                spool.publish(description.file)
-            elif isinstance(spool, Backing):
-                spool.give_offset(description.file)
-        finally:
-            description.lock.release()
+        spool = description._spool
+        if kind is not None or spool is None:
+            return
+        if description._is_owner():
+            spool.publish(description.file)
+        elif isinstance(spool, Backing):
+            spool.give_offset(description.file)

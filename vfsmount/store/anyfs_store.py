@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import threading
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from vfsmount import real
+from vfsmount.clock import RequestLock
 from vfsmount.errors import AlreadyExists, Corrupt, InvalidKey, NotFound, NotSupported, PreconditionFailed, StoreError
 from vfsmount.model import ListPage, ObjectMeta
 from vfsmount.store import ordering
@@ -47,7 +47,7 @@ class AnyFsStore:
         self._options = options
         self._url: str = options.url
         self._bucket = options.bucket
-        self._lock = threading.Lock()
+        self._lock = RequestLock()
         self._pid = real.getpid()
         self._filesystem: Any = None
         self._root = ""
@@ -290,7 +290,7 @@ class AnyFsStore:
     def _connected(self) -> Any:
         if self._pid != real.getpid():
             self._inherited.append((self._filesystem, self._lock))
-            self._filesystem, self._lock, self._pid = None, threading.Lock(), real.getpid()
+            self._filesystem, self._lock, self._pid = None, RequestLock(), real.getpid()
         if self._filesystem is None:
             with self._lock, real.passthrough():
                 if self._filesystem is None:

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from vfsmount import real
+from vfsmount.clock import RequestLock
 from vfsmount.errors import AlreadyExists, PreconditionFailed, StoreError, Unauthenticated
 from vfsmount.store import aws_errors
 from vfsmount.store.loop_thread import LoopThread
@@ -52,7 +53,7 @@ class GcsClient:
 
     def __init__(self, options: StoreOptions) -> None:
         self._options = options
-        self._lock = threading.Lock()
+        self._lock = RequestLock()
         self._pid = real.getpid()
         self._thread: LoopThread | None = None
         self._filesystem: Any = None
@@ -139,7 +140,7 @@ class GcsClient:
         if self._pid != real.getpid():
             self._inherited.append((self._thread, self._filesystem, self._lock))
             self._thread = self._filesystem = None
-            self._lock = threading.Lock()
+            self._lock = RequestLock()
             self._pid = real.getpid()
         thread = self._thread
         if thread is not None and self._filesystem is not None:

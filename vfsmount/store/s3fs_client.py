@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from vfsmount import real
+from vfsmount.clock import RequestLock
 from vfsmount.errors import Unauthenticated
 from vfsmount.store import credentials
 from vfsmount.store.loop_thread import LoopThread
@@ -29,7 +29,7 @@ class S3Client:
 
     def __init__(self, options: StoreOptions) -> None:
         self._options = options
-        self._lock = threading.Lock()
+        self._lock = RequestLock()
         self._pid = real.getpid()
         self._thread: LoopThread | None = None
         self._filesystem: Any = None
@@ -64,7 +64,7 @@ class S3Client:
         if self._pid != real.getpid():
             self._inherited.append((self._thread, self._filesystem, self._client, self._asked, self._lock))
             self._thread = self._filesystem = self._client = self._asked = None
-            self._lock = threading.Lock()
+            self._lock = RequestLock()
             self._pid = real.getpid()
         thread, client = self._thread, self._client
         if thread is not None and client is not None:

@@ -7,6 +7,7 @@ from collections import Counter, deque
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 
+from vfsmount.clock import FOREVER
 from vfsmount.transfer.chunk import Chunk, Data, Source
 from vfsmount.transfer.window import WIDTH, split
 
@@ -55,7 +56,7 @@ def fill(source: Source, start: int, end: int, out: memoryview, held: list[Chunk
                 add(started)
             first, oldest = next(iter(pending.items()))
             try:
-                number, future = arrived.get(timeout=None if oldest.raced else source.patience(oldest))
+                number, future = arrived.get(timeout=FOREVER if oldest.raced else source.patience(oldest))
             except Empty:
                 twin = source.race(oldest)
                 if twin is not None:

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from typing import Final
 
 from vfsmount import real
+from vfsmount.clock import FOREVER
 from vfsmount.errors import Corrupt, PreconditionFailed, os_error
 from vfsmount.model import ObjectMeta
 from vfsmount.store.protocol import GetRange
@@ -157,12 +158,12 @@ class SpoolFile:
         first: BaseException | None = None
         for part in split(0, meta.size):
             if len(waiting) >= WIDTH:
-                first = first or waiting.pop(0).exception()
+                first = first or waiting.pop(0).exception(FOREVER)
             if first is not None:
                 break
             waiting.append(submit(piece(part.start, part.end)))
         for future in waiting:
-            first = first or future.exception()
+            first = first or future.exception(FOREVER)
         if first is not None:
             raise first
         if len(versions) > 1:  # not every service heeds If-Match

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from typing import Final
 
 from vfsmount import real
+from vfsmount.clock import RequestLock
 from vfsmount.errors import os_error
 from vfsmount.model import Attr
 
@@ -37,7 +38,7 @@ class OpenFile(ABC):
         """A forked child's close never commits."""
         self._position = 0
         self._references = 1
-        self._position_lock = threading.RLock()
+        self._position_lock = RequestLock()
         self._reference_lock = threading.Lock()
 
     # -- what a kind of file is --
@@ -102,7 +103,7 @@ class OpenFile(ABC):
 
     def renew_locks(self) -> None:
         """In a forked child: the locks may be held by threads that are not here."""
-        self._position_lock = threading.RLock()
+        self._position_lock = RequestLock()
         self._reference_lock = threading.Lock()
 
     def error(self, number: int, hint: str | None = None, cause: BaseException | None = None) -> OSError:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final, Protocol
 
-from vfsmount.clock import Clock
+from vfsmount.clock import FOREVER, Clock
 from vfsmount.errors import NotFound, StoreError, from_store, os_error
 from vfsmount.model import Attr, ObjectMeta
 from vfsmount.store.protocol import PutAttributes, Store
@@ -191,5 +191,5 @@ class Renamer:
 
 def _first_failure(copies: list[Future[ObjectMeta]]) -> BaseException | None:
     """After all have ended."""
-    failures = [copy.exception() for copy in copies]
+    failures = [copy.exception(FOREVER) for copy in copies]
     return next((failure for failure in failures if failure is not None), None)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import threading
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from vfsmount import real
+from vfsmount.clock import RequestLock
 from vfsmount.errors import AlreadyExists, NotFound, PreconditionFailed, StoreError, from_store, os_error
 from vfsmount.model import Attr, ObjectMeta
 from vfsmount.transfer.spool import CHUNK, SpoolFile
@@ -61,7 +61,7 @@ class StagedNode:
         self._dirty = base is None
         self._deleted = False
         self._mtime_ns = host.now_ns() if base is None else base.mtime_ns
-        self._lock = threading.RLock()
+        self._lock = RequestLock()
         self._stamp: tuple[int, int] | None = None
         self._closed_size: int | None = None
         """Bytes, for whoever found this node just before its last handle was closed."""
@@ -239,7 +239,7 @@ class StagedNode:
 
     def renew_lock(self) -> None:
         """In a forked child: the lock may be held by a thread that is not here."""
-        self._lock = threading.RLock()
+        self._lock = RequestLock()
 
     def error(self, number: int, hint: str | None = None, cause: BaseException | None = None) -> OSError:
         return os_error(number, self.display, hint=hint, cause=cause)

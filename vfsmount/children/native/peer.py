@@ -17,7 +17,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +26,7 @@ from vfsmount.children.native.page import Page
 from vfsmount.children.native.records import MountRecords, RecordFile
 from vfsmount.children.supervisor import bpf
 from vfsmount.children.supervisor.detect import lazy_numbers, supervision
+from vfsmount.clock import RequestLock
 from vfsmount.errors import os_error
 from vfsmount.transfer.spool import out_of_the_way, scratch_directory
 
@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 _PATIENCE: Final = 60.0
 """Seconds for an interpreter to start on a loaded machine."""
+_LONG: Final = float(1 << 20)
+"""Seconds: a limit so that Ctrl-C ends the wait, as ``clock.FOREVER``, which is more than poll(2) takes."""
 _MAIN: Final = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(__file__))), "bootstrap", "supervise.py")
 SUPERVISOR: Final = "VFSMOUNT_SUPERVISOR"
 """Environment variable: where the supervisor of the process above is asked."""
@@ -56,7 +58,7 @@ class Peer:
         self.joins: Final = joins
         self._page = Page(f"{self.base}/page")
         self._records = RecordFile(f"{self.base}/records", supervises=False)
-        self._lock = threading.RLock()
+        self._lock = RequestLock()
         self._link: socket.socket | None = None
         self._links: set[socket.socket] = set()
         """All connections, the one that is free and those in use."""
@@ -225,6 +227,7 @@ class Peer:
                 real.fd_close(here)
             self.supervisor = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
             link = socket.socket(fileno=out_of_the_way(link.detach()))
+            link.settimeout(_LONG)
             self._links.add(link)
             return link
         except BaseException:
@@ -258,7 +261,7 @@ class Peer:
             os._exit(1)
 
     def _after_fork(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = RequestLock()
         self._records.after_fork()
         self.failures = []
         self._link = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
 from vfsmount.children.supervisor.skeleton import is_unwritten
+from vfsmount.clock import RequestLock
 from vfsmount.vfs.staged import StagedFile
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Writer:
     def __init__(self, handle: OpenFile, node: Node, opener: Process, *, changed: bool) -> None:
         self.handles = [handle]
         self.node = node
-        self.lock = threading.RLock()
+        self.lock = RequestLock()
         self.done = False
         self.opener: Final = opener
         """The process that has to be told what goes wrong later than in a call that closes it."""
