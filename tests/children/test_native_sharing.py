@@ -91,6 +91,9 @@ def test_what_is_read(bucket: Path) -> None:
         with activate():
             theirs = opened("/my-mount/big", b"r")
             refused(os.open, "/my-mount/big", os.O_WRONLY | os.O_TRUNC)
+            for mode in ("r", "rb", "r+b"):
+                with open("/my-mount/big", mode) as mine:
+                    assert len(mine.read(10)) == 10
             libc.fclose(theirs)
             os.close(os.open("/my-mount/big", os.O_WRONLY | os.O_TRUNC))
             assert c_read("/my-mount/big") == b""
@@ -229,15 +232,17 @@ def test_records(tmp_path: Path) -> None:
         assert supervisor.take("b", writing=True, staged=False)
         for each in (one, two, supervisor):
             each.drop("a")
-    assert supervisor.is_written("a") is False
-    assert one.is_written("b")
-    assert not elsewhere.is_written("b")
+    assert supervisor.is_written("a", staged=False) is False
+    assert one.is_written("b", staged=False)
+    assert not elsewhere.is_written("b", staged=False)
     assert not two.take("b", writing=False, staged=False)
     assert elsewhere.take("b", writing=True, staged=False)
     supervisor.drop("b")
     assert two.take("b", writing=False, staged=False)
     assert supervisor.take("b", writing=False, staged=False)
+    assert not one.is_written("b", staged=False)
     assert supervisor.take("b", writing=True, staged=True)
+    assert one.is_written("b", staged=True)
     assert not supervisor.take("b", writing=True, staged=False)
 
 
@@ -251,12 +256,12 @@ def test_what_was_open_before(tmp_path: Path) -> None:
     sharing.keep(MountRecords(RecordFile(path, supervises=False), "/m"))
     assert supervisor.take("r", writing=False, staged=False)
     assert not supervisor.take("r", writing=True, staged=False)
-    assert supervisor.is_written("w")
+    assert supervisor.is_written("w", staged=False)
     sharing.end(again)
     assert not supervisor.take("r", writing=True, staged=False)
     sharing.end(reading)
     sharing.end(writing)
     assert supervisor.take("r", writing=True, staged=False)
-    assert not supervisor.is_written("w")
+    assert not supervisor.is_written("w", staged=False)
     with pytest.raises(PermissionError, match="'shown'"):
         sharing.begin("r", "shown", writing=False)

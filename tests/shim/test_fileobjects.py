@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import builtins
+import bz2
 import contextlib
 import copy
 import ctypes
 import errno
 import gc
+import gzip
 import inspect
 import io
 import logging
+import lzma
 import os
 import pickle
 import sys
@@ -18,6 +21,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy
@@ -25,6 +29,7 @@ import pytest
 
 from tests.shim.conftest import Mounted
 from vfsmount import real
+from vfsmount.shim.description import Description
 
 TEXT = "first\r\nsecond\nträger\n"
 
@@ -32,6 +37,23 @@ TEXT = "first\r\nsecond\nträger\n"
 @pytest.fixture
 def bucket(mount: Callable[..., Mounted]) -> Mounted:
     return mount("/vfs-bucket", seed={"a.txt": TEXT.encode(), "empty": b"", "dir/x": b"x"})
+
+
+@pytest.mark.parametrize("module", [builtins, bz2, gzip, lzma])
+def test_opening_text_fetches_no_more_than_opening_bytes(bucket: Mounted, module: ModuleType) -> None:
+    """Python 3.10 asks for the number, to find out whether it is a terminal."""
+    path = bucket.path("packed")
+    with module.open(path, "wb") as file:
+        file.write(b"text")
+    entries: list[Description] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Description, "escape", lambda entry: entries.append(entry))
+        with module.open(path, "rt") as file:
+            assert file.read() == "text"
+            assert file.encoding == io.TextIOWrapper(io.BytesIO()).encoding
+            assert not entries
+            assert isinstance(file.fileno(), int)
+    assert entries
 
 
 def stored(bucket: Mounted, key: str) -> bytes:

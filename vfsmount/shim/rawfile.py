@@ -11,6 +11,7 @@ import operator
 import os
 import sys
 import warnings
+from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from vfsmount import real
@@ -43,6 +44,9 @@ SERVED: Final = frozenset(
 )
 """Modules that give what ``fileno()`` returns to functions of ``os`` only (fstat, sendfile), which know our numbers:
 for these the content need not be fetched. Everybody else may hand the number to C."""
+
+_WRAPPERS: Final = frozenset({"bz2", "gzip", "lzma"})
+"""Modules whose files pass ``fileno()`` on, and which make text files of these."""
 
 
 class VfsFileIO(io.FileIO):
@@ -149,8 +153,8 @@ class VfsFileIO(io.FileIO):
 
     def fileno(self) -> int:
         """A real descriptor number; a reader's content is fetched first unless the caller is one of :data:`SERVED`."""
-        number = self.number()
-        if sys._getframe(1).f_globals.get("__name__") not in SERVED and not self._is_lost():
+        is_handed_on, number = _is_handed_on(sys._getframe(1)), self.number()
+        if is_handed_on and not self._is_lost():
             self._entry.escape()
         return number
 
@@ -343,6 +347,20 @@ class VfsFileIO(io.FileIO):
         if not self._writes:
             raise io.UnsupportedOperation("File not open for writing")
         return entry
+
+
+def _is_handed_on(caller: FrameType) -> bool:
+    """Whether a number for ``caller`` may reach C.
+
+    Raises: UnsupportedOperation where a text file is being made that looks for its encoding: Python 3.10 asks whether
+    it is a terminal.
+    """
+    module = caller.f_globals.get("__name__")
+    if sys.version_info < (3, 11):
+        above = caller.f_back if module in _WRAPPERS and caller.f_code.co_name == "fileno" else None
+        if module == "vfsmount.shim.fileobjects" or (above is not None and above.f_globals.get("__name__") == module):
+            raise io.UnsupportedOperation("this is no terminal")
+    return module not in SERVED
 
 
 def _unsupported(error: OSError, what: str, path: str) -> OSError:

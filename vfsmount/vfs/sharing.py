@@ -15,7 +15,7 @@ class Records(Protocol):
     def take(self, path: str, *, writing: bool, staged: bool) -> bool:
         """False where the other side has it open in a way that excludes this. ``staged``: readers exclude nothing."""
 
-    def is_written(self, path: str) -> bool:
+    def is_written(self, path: str, *, staged: bool) -> bool:
         """Whether the other side has it open for writing."""
 
     def drop(self, path: str) -> None:
@@ -72,9 +72,9 @@ class Sharing:
 
     def require_unwritten(self, path: str, display: str) -> None:
         """Raises: EPERM: the other side writes it."""
-        if (records := self._records) is not None and records.is_written(path):
+        if (records := self._records) is not None and records.is_written(path, staged=self._staged):
             records.ask(path)
-            if records.is_written(path):
+            if records.is_written(path, staged=self._staged):
                 raise os_error(IN_USE_BEYOND.number, display, hint=IN_USE_BEYOND.hint)
 
     def end(self, hold: Hold | None) -> None:

@@ -93,9 +93,12 @@ class MountRecords:
         except OSError as error:
             raise self._unknown(path, error) from error
 
-    def is_written(self, path: str) -> bool:
+    def is_written(self, path: str, *, staged: bool) -> bool:
+        at = self._at(path)
         try:
-            return self._file.is_locked(_F_WRLCK if self._file.supervises else _F_RDLCK, self._at(path), 1)
+            if self._file.supervises:
+                return self._file.is_locked(_F_WRLCK, at, 1)
+            return self._file.is_locked(_F_RDLCK, at if staged else at + 1, 1)
         except OSError as error:
             raise self._unknown(path, error) from error
 
