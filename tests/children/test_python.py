@@ -63,7 +63,7 @@ def python(code: str, *arguments: str, **options: object) -> str:
 
 
 def handovers() -> list[Path]:
-    return sorted(Path(os.environ["TMPDIR"]).glob(".vfsmount-session-*/*"))
+    return sorted(Path(os.environ["TMPDIR"]).glob(".vfsmount-session-*/[!.]*"))
 
 
 # Ways to start -------------------------------------------------------------------------------------------

@@ -88,7 +88,9 @@ def main() -> None:
         with open(f"{base}/places", encoding="utf-8", errors="surrogateescape") as file:
             sys.path[:] = json.load(file)
         from vfsmount.children.native.server import Server
+        from vfsmount.transfer.ownership import own
 
+        own(base)
         server = Server(base, Mounts())
     except BaseException as error:  # noqa: BLE001 - whoever waits is told
         os.write(1, f"{type(error).__name__}: {error}".encode())

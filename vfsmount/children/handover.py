@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vfsmount import real
+from vfsmount.transfer.ownership import own, remove_if_empty
 from vfsmount.transfer.spool import scratch_directory
 
 if TYPE_CHECKING:
@@ -182,8 +183,11 @@ class Handover:
     def _create(self, draft: str) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         for _ in range(3):
-            with contextlib.suppress(FileExistsError):  # by ourselves, or a fork: nobody else knows the name
+            # There already, by ourselves or a fork (nobody else knows the name), or gone with a fork that has ended.
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
                 real.mkdir(self._directory, 0o700)
+                for pid in {self._pid, real.getpid()}:
+                    own(self._directory, pid)
             with contextlib.suppress(FileNotFoundError):  # a fork that ended removed it, empty
                 return real.fd_open(draft, flags, 0o600)
         return real.fd_open(draft, flags, 0o600)
@@ -257,4 +261,4 @@ def _remove_file(path: str, owner: int) -> None:
         with contextlib.suppress(OSError):
             real.unlink(path)
         with contextlib.suppress(OSError):  # others may use it
-            real.rmdir(path.rpartition("/")[0])
+            remove_if_empty(path.rpartition("/")[0])

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from vfsmount import real
 from vfsmount.children.handover import Handover
 from vfsmount.errors import os_error
+from vfsmount.transfer.ownership import remove_abandoned
+from vfsmount.transfer.spool import scratch_directory
 from vfsmount.vfs.mounts import MountTable
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ class Planner:
     def __init__(
         self, table: MountTable, router: Router, cwd: VirtualCwd, fds: FdTable, libraries: Sequence[str] = ()
     ) -> None:
+        with contextlib.suppress(OSError):  # there is none
+            remove_abandoned(scratch_directory())
         self.handover: Final = Handover(cwd, libraries)
         self.mode: Literal["auto", "always", "staging", "never"] = "auto"
         self._table = table

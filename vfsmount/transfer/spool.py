@@ -18,6 +18,7 @@ from vfsmount.clock import FOREVER
 from vfsmount.errors import Corrupt, PreconditionFailed, os_error
 from vfsmount.model import ObjectMeta
 from vfsmount.store.protocol import GetRange
+from vfsmount.transfer.ownership import own
 from vfsmount.transfer.pool import Submit
 from vfsmount.transfer.window import WIDTH, split
 
@@ -46,15 +47,19 @@ def scratch_directory() -> str:
 
 
 class ScratchDirectory:
-    """A local directory that is gone, with all that is in it, after a ``with`` block or at the end of the process.
+    """A local directory that is gone, with all that is in it, after a ``with`` block or at the end of the process;
+    what a process that is killed leaves, the next one removes.
 
     It stays the parent's where a forked child leaves the block or ends. Raises OSError where it cannot be made.
     """
 
     def __init__(self) -> None:
         with real.passthrough():
-            self.path: Final = tempfile.mkdtemp(prefix="vfsmount-", dir=scratch_directory())
-        self._remove = weakref.finalize(self, _remove, self.path, real.getpid())
+            around = tempfile.mkdtemp(prefix="vfsmount-", dir=scratch_directory())
+        self._remove = weakref.finalize(self, _remove, around, real.getpid())
+        own(around)
+        self.path: Final = f"{around}/files"
+        real.mkdir(self.path, 0o700)
 
     def __enter__(self) -> str:
         return self.path

@@ -28,6 +28,7 @@ from vfsmount.children.supervisor import bpf
 from vfsmount.children.supervisor.detect import lazy_numbers, supervision
 from vfsmount.clock import RequestLock
 from vfsmount.errors import os_error
+from vfsmount.transfer.ownership import own
 from vfsmount.transfer.spool import out_of_the_way, scratch_directory
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ _LONG: Final = float(1 << 20)
 _MAIN: Final = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(__file__))), "bootstrap", "supervise.py")
 SUPERVISOR: Final = "VFSMOUNT_SUPERVISOR"
 """Environment variable: where the supervisor of the process above is asked."""
+_GONE: Final = (
+    b"vfsmount: the supervisor's process is gone (native=True; it was killed), so this one ends with the status 1,"
+    b" however it was to end: what native code and programs wrote to mounts and did not close is lost\n"
+)
 UNSUPPORTED: Final = "this kernel or sandbox lets no process supervise another (seccomp user notification)"
 
 
@@ -254,10 +259,11 @@ class Peer:
         except OSError as error:
             if error.errno != errno.EIO:
                 return
-            logger.error("the supervisor's process is gone, so this one ends with the status 1")
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(Exception):
                     stream.flush()
+            with contextlib.suppress(OSError):  # whatever is made of log records
+                real.fd_write(2, _GONE)
             os._exit(1)
 
     def _after_fork(self) -> None:
@@ -325,6 +331,7 @@ def _entered(places: Sequence[str]) -> Peer:
     with real.passthrough():
         base = tempfile.mkdtemp(prefix="vfsmount-", dir=os.path.realpath(scratch_directory()))
         try:
+            own(base)
             _start(base, places)
         except BaseException:
             shutil.rmtree(base, ignore_errors=True)

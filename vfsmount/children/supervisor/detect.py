@@ -8,7 +8,6 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 from typing import Final
 
 from vfsmount import real
@@ -17,7 +16,7 @@ from vfsmount.children.supervisor.launch import Rendezvous
 from vfsmount.children.supervisor.notify import Cancelled, Listener
 from vfsmount.children.supervisor.syscalls import Architecture, this_architecture
 from vfsmount.errors import os_error
-from vfsmount.transfer.spool import scratch_directory
+from vfsmount.transfer.spool import ScratchDirectory
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ def supervision() -> Architecture | None:
 
 def _try(architecture: Architecture) -> None:
     """A child opens a path that is nowhere. Raises: OSError and the like where it does not get what it is given."""
-    with tempfile.TemporaryDirectory(prefix="vfsmount-", dir=scratch_directory()) as base:
+    with ScratchDirectory() as base:
         rendezvous = Rendezvous(base, bpf.program(architecture, lazy_numbers()))
         child = subprocess.Popen(rendezvous.command("", [], restore_signals=True), stdin=subprocess.DEVNULL)
         try:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
 from vfsmount.children.supervisor.sharing import Readers
+from vfsmount.transfer.ownership import ALIASES, own
 from vfsmount.transfer.spool import scratch_directory
 
 if TYPE_CHECKING:
@@ -192,6 +193,7 @@ class Skeleton:
             scratch = os.path.realpath(scratch_directory())
             self.base: Final = tempfile.mkdtemp(prefix="vfsmount-", dir=scratch)
             """Goes with everything in it; ``root`` is one of the things."""
+        own(self.base)
         self.root: Final = f"{self.base}/fs"
         real.mkdir(self.root, 0o755)
         self._lock = threading.RLock()
@@ -333,9 +335,16 @@ class Skeleton:
                     real.symlink(local, name)
                 except FileExistsError:
                     continue
+                self._remember_alias(name)
                 found = self._aliases[local] = name
                 self.by_alias[name] = local
             return found
+
+    def _remember_alias(self, name: str) -> None:
+        """For who removes what this process leaves, if it is killed."""
+        with contextlib.suppress(FileExistsError):
+            real.mkdir(f"{self.base}/{ALIASES}", 0o700)
+        real.symlink(name, f"{self.base}/{ALIASES}/{len(self._aliases)}")
 
     def release_unused(self) -> None:
         """Close the objects of files that no child has open any more."""
