@@ -87,6 +87,11 @@ class StagedNode:
         """True while the bucket does not have what is here."""
         return self._dirty
 
+    @property
+    def is_detached(self) -> bool:
+        """True where it was unlinked or replaced: open handles go on, and nothing is uploaded."""
+        return self._deleted
+
     def stat(self) -> Attr:
         return self._host.attr(
             self.path, self.size, self._mtime_ns, None if self._dirty or not self._base else self._base.etag

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import struct
 import time
@@ -223,7 +224,12 @@ def _rename(call: Call, source: str | None, target: str | None, flags: int, name
         else:
             raise os_error(errno.EEXIST, source, target)
     family.skeleton.release_unused()
-    family.view.table.rename(source, target)
+    writer = family.writers.get(source)
+    with writer.lock if writer is not None else contextlib.nullcontext():
+        if writer is not None:
+            call.family.take_time()
+            writer.hand_over()
+        family.view.table.rename(source, target)
     family.skeleton.drop(source)
     family.skeleton.drop(target)
     return 0

@@ -293,6 +293,8 @@ class Family:
                 self.listener.proceed(note.ident)
                 return
             try:
+                if len(self.writers):
+                    self.writers.follow()
                 if name in RELIES and self.closing.is_held_back(call, name or ""):
                     return
                 if is_compat:

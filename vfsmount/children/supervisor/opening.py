@@ -209,6 +209,7 @@ def _free(call: Call, numbers: range) -> int | None:
 
 def _write(call: Call, path: str, opened: OpenFile, flags: int) -> int:
     family = call.family
+    family.writers.follow()
     writer = family.writers.get(path)
     if writer is not None:  # another open of a file on a staged mount
         with writer.lock:
@@ -237,7 +238,7 @@ def _write(call: Call, path: str, opened: OpenFile, flags: int) -> int:
             number = real.fd_open(node.local, flags & _KEPT | os.O_CLOEXEC)
             return _given_to_write(call, number, flags)
         except (OSError, Cancelled):
-            family.writers.abort(path, writer)
+            family.writers.abort(writer)
             raise
 
 

@@ -17,6 +17,7 @@ import string
 import tempfile
 import threading
 import weakref
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
@@ -40,8 +41,8 @@ class Node:
     """One file of the skeleton."""
 
     def __init__(self, path: str, local: str, attr: Attr, identity: tuple[int, int]) -> None:
-        self.path: Final = path
-        self.local: Final = local
+        self.path = path
+        self.local = local
         self.attr = attr
         self.identity: Final = identity
         """Device and inode."""
@@ -323,6 +324,25 @@ class Skeleton:
                     shutil.rmtree(self.local(path), ignore_errors=True)
             except OSError:
                 return
+
+    def move(self, moves: Sequence[tuple[Node, str | None]]) -> None:
+        """Files that are being written stand at these paths now, or at none; in any order, also in exchange."""
+        with self._lock:
+            for node, path in moves:
+                if self._nodes.get(node.path) is node:
+                    del self._nodes[node.path]
+                if path is None:
+                    node.is_gone = True
+                    real.unlink(node.local)
+                else:
+                    real.rename(node.local, f"{self.base}/moving-{node.identity[1]}")
+            for node, path in moves:
+                if path is not None:
+                    self.drop(path)
+                    self._parents(path)
+                    node.path, node.local = path, self.local(path)
+                    real.rename(f"{self.base}/moving-{node.identity[1]}", node.local)
+                    self._nodes[path] = node
 
     def alias(self, local: str) -> str:
         """A short name on the local disk that leads to ``local``; gone with the rest."""

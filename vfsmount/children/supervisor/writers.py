@@ -39,9 +39,25 @@ class Writer:
         self.closes = 0
         """Calls that wait for what becomes of it, and tell that."""
         self.failure: OSError | None = None
+        self._above: Final = self._point_of(handle)
         self._back = real.fd_open(node.local, os.O_RDONLY | os.O_CLOEXEC)
         self._changed = changed
         self._stamp = self._look()
+
+    @property
+    def where(self) -> str | None:
+        """The path that it is to be uploaded to; None where it was removed or replaced meanwhile."""
+        handle = self.handles[0]
+        if self._above is None or not isinstance(handle, StagedFile):
+            return self.node.path
+        return None if handle.node.is_detached else f"{self._above}{handle.node.path}"
+
+    @staticmethod
+    def _point_of(handle: OpenFile) -> str | None:
+        """What its path on a staged mount is preceded by; None: it keeps the path that it has."""
+        if isinstance(handle, StagedFile) and handle.path.endswith(handle.node.path):
+            return handle.path.removesuffix(handle.node.path)
+        return None
 
     def is_unwritten(self) -> bool:
         """True where no process has it open for writing."""
@@ -65,6 +81,12 @@ class Writer:
         if failure is not None:
             raise failure
 
+    def hand_over(self) -> None:
+        """What is here so far, to a staged file that is about to be published by itself. Raises: OSError."""
+        if isinstance(self.handles[0], StagedFile) and not self.done and self._look() != self._stamp:
+            self._copy(self.handles[0])
+            self._stamp, self._changed = self._look(), False
+
     def abort(self) -> None:
         for handle in self.handles:
             handle.close(abort=True)
@@ -73,6 +95,7 @@ class Writer:
     def _copy(self, handle: OpenFile) -> None:
         if isinstance(handle, StagedFile):
             handle.truncate(0)
+            handle.seek(0, os.SEEK_SET)
         offset = 0
         while data := real.pread(self._back, _BLOCK, offset):
             handle.write(data)
@@ -90,6 +113,8 @@ class Writers:
         self._skeleton = skeleton
         self._lock = threading.Lock()
         self._open: dict[str, Writer] = {}
+        self._nameless: list[Writer] = []
+        """Whose files were removed or replaced since."""
         self.failures: list[OSError] = []
         self.watch: Callable[[], None] | None = None
         """Called when their number has changed."""
@@ -97,7 +122,7 @@ class Writers:
         """Called with what could not be uploaded, and the process whose call was to see to that, if any."""
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._open) + len(self._nameless)
 
     def paths(self) -> list[str]:
         return sorted(self._open)
@@ -106,7 +131,23 @@ class Writers:
         return self._open.get(path)
 
     def all(self) -> list[Writer]:
-        return list(self._open.values())
+        return [*self._open.values(), *self._nameless]
+
+    def follow(self) -> None:
+        """Files on staged mounts that were renamed, removed or replaced: what is found at a path is not what was."""
+        if all(writer.where == path for path, writer in list(self._open.items())):
+            return
+        with self._lock:
+            moved = [(path, writer, writer.where) for path, writer in self._open.items() if writer.where != path]
+            for path, _, _ in moved:
+                del self._open[path]
+            for _, writer, where in moved:
+                if where is None:
+                    self._nameless.append(writer)
+                else:
+                    self._open[where] = writer
+            self._skeleton.move([(writer.node, where) for _, writer, where in moved])
+        self._count()
 
     def of(self, node: Node) -> Writer | None:
         """That of what a descriptor leads to."""
@@ -131,42 +172,43 @@ class Writers:
 
     def sweep(self, which: Callable[[Writer], bool] | None = None) -> None:
         """Commit what nobody writes any more: one fcntl for each file, and the upload. Raises nothing."""
-        for path, writer in list(self._open.items()):
+        for writer in self.all():
             if which is not None and not which(writer):
                 continue
             with writer.lock:  # who comes second waits: it may have seen the close, and wants to see the object
                 if not writer.done and writer.is_unwritten():
-                    self._finish(path, writer)
+                    self._finish(writer)
 
     def finish(self) -> None:
         """Commit all, for no process is left."""
-        for path, writer in list(self._open.items()):
+        for writer in self.all():
             with writer.lock:
                 if not writer.done:
-                    self._finish(path, writer)
+                    self._finish(writer)
 
     def finish_one(self, writer: Writer, process: Process) -> None:
         """Commit it, under its lock, for ``process``, which gave it up. Raises nothing."""
-        path = next((path for path, each in list(self._open.items()) if each is writer), writer.node.path)
-        self._finish(path, writer, process)
+        self._finish(writer, process)
 
     def drop(self, goes: Callable[[str], bool]) -> list[str]:
         """Upload nothing of what is being written at these paths; returns them."""
         dropped = []
-        for path, writer in sorted(self._open.items()):
-            if goes(path):
-                self.abort(path, writer)
-                dropped.append(path)
-        return dropped
+        for writer in self.all():
+            if goes(writer.node.path):
+                if writer not in self._nameless:
+                    dropped.append(writer.node.path)
+                self.abort(writer)
+        return sorted(dropped)
 
-    def abort(self, path: str, writer: Writer) -> None:
+    def abort(self, writer: Writer) -> None:
         """The process died before it got its descriptor."""
         with writer.lock:
             if not writer.done:
-                self._forget(path, writer)
+                self._forget(writer)
                 writer.abort()
 
-    def _finish(self, path: str, writer: Writer, process: Process | None = None) -> None:
+    def _finish(self, writer: Writer, process: Process | None = None) -> None:
+        path = writer.where or writer.node.path
         try:
             writer.commit()
         except OSError as error:
@@ -174,19 +216,25 @@ class Writers:
             self.failures.append(error)
             writer.failure = error
         finally:
-            self._forget(path, writer)
+            self._forget(writer)
         if writer.failure is not None and self.failed is not None:
             self.failed(path, writer, writer.failure, process)
 
-    def _forget(self, path: str, writer: Writer) -> None:
+    def _forget(self, writer: Writer) -> None:
         writer.done = True
-        with contextlib.suppress(OSError):  # who has it open for reading still sees what it became
-            found = real.lstat(writer.node.local)
-            writer.node.attr = writer.node.attr._replace(size=found.st_size, mtime_ns=found.st_mtime_ns, etag=None)
-        writer.node.writing = False
+        node = writer.node
         with self._lock:
-            self._open.pop(path, None)
-        self._skeleton.drop(path)
+            for path in [path for path, each in self._open.items() if each is writer]:
+                del self._open[path]
+            if writer in self._nameless:
+                self._nameless.remove(writer)
+        if self._skeleton.node(node.path) is node:
+            with contextlib.suppress(OSError):  # who has it open for reading still sees what it became
+                found = real.lstat(node.local)
+                node.attr = node.attr._replace(size=found.st_size, mtime_ns=found.st_mtime_ns, etag=None)
+        node.writing = False
+        if self._skeleton.node(node.path) in (node, None):
+            self._skeleton.drop(node.path)
         self._count()
 
     def _count(self) -> None:
