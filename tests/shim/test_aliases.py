@@ -51,6 +51,9 @@ def module() -> Iterator[ModuleType]:
     exec(compile(SOURCE, made.__name__, "exec"), made.__dict__)
     yield made
     del sys.modules[made.__name__]
+    vars(
+        made
+    ).clear()  # it holds os.stat in a cycle, which every later activation would search for until it is collected
 
 
 def _captured(module: ModuleType) -> list[object]:

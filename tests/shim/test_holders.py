@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -53,12 +54,16 @@ keeper = Keeper()
 
 
 @pytest.fixture
-def module() -> Iterator[ModuleType]:
-    made = ModuleType("vfs_test_holding")
+def module() -> Iterator[Any]:
+    made: Any = ModuleType("vfs_test_holding")
     sys.modules[made.__name__] = made
     exec(compile(SOURCE, made.__name__, "exec"), made.__dict__)
     yield made
     del sys.modules[made.__name__]
+    # What it captured must not stay in a cycle: until that is collected, every later activation has to search for it.
+    if "captured" in vars(made.Holder):
+        del made.Holder.captured
+    vars(made).clear()
 
 
 def _global(module: Any, value: object) -> Callable[[], object]:
@@ -209,7 +214,7 @@ COUNTING = """
     import sys
     from vfsmount.config import CloudBucketMount
     from vfsmount.session import activate_stores
-    from vfsmount.shim import aliases
+    from vfsmount.shim import aliases, holders
     from vfsmount.testing import MemoryStore
 
     searches = []
@@ -251,6 +256,66 @@ def test_one_capture_of_a_library_is_one_search_and_known_from_then_on() -> None
         assert session() == (["globals", "everywhere"], [])
         assert session() == ([], [])
         assert library.stat is library.Files.probe is original
+    """)
+
+
+HELD_BY_C = """
+    import ctypes, os, types
+    session()
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(os.stat))  # as a module written in C does
+"""
+
+
+def test_what_c_holds_is_proved_again_once_the_captures_are_known() -> None:
+    _run(
+        HELD_BY_C
+        + """
+    library = sys.modules["library"] = types.ModuleType("library")
+    exec("from os import stat\\nclass Files:\\n    probe = stat", library.__dict__)
+    assert session() == (["globals", "everywhere"], [])
+    assert session() == ([], [])
+    assert session() == ([], [])
+    """
+    )
+
+
+def test_a_proof_that_failed_is_tried_again_after_some_searches() -> None:
+    _run(
+        HELD_BY_C
+        + """
+    hidden = {(1,): [os.stat]}
+    for _ in range(3):
+        assert session() == (["globals", "everywhere"], [])
+    hidden.clear()
+    later = [session() for _ in range(2 * aliases._PATIENCE)]
+    assert later[-1] == later[aliases._PATIENCE] == ([], [])
+    """
+    )
+
+
+def test_a_tree_that_was_copied_leaves_nothing_to_be_found(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    _run(f"""
+        import gc, shutil
+        gc.disable()
+        for _ in range(2):
+            searches.clear()
+            with activate_stores({{"/vfs-counted": (CloudBucketMount("b", metadata_ops="ignore"), MemoryStore())}}):
+                shutil.copytree({str(tmp_path)!r}, "/vfs-counted/copy")
+        assert not searches, searches
+        assert session() == ([], [])
+    """)
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="before Python 3.12 _zoneinfo keeps io.open where nothing sees it"
+)
+def test_what_zoneinfo_keeps_needs_no_proof() -> None:
+    _run("""
+        import zoneinfo
+        session()
+        holders.Account.is_closed = None
+        session()
     """)
 
 

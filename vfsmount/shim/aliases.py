@@ -29,12 +29,16 @@ _likely: Final = set(
 """Modules that capture something when they are imported: those of the standard library, and all in which a search of
 this process found anything. They are looked at first; what is in others is found all the same."""
 
-_unproved: Final[set[frozenset[int]]] = set()
-"""Ids of objects that were undecided together, and that the whole search did not decide either: a place that none finds
-holds one of them. No proof is tried for them again, since it would cost as much as the search that then follows."""
+_unproved: Final[dict[frozenset[int], int]] = {}
+"""Ids of objects that were undecided together, where the proof failed and the whole search found nothing either: a
+place that none finds holds one of them, or garbage does that is not collected yet. With each, the searches since. No
+proof is tried for them for a while, since it would cost half of the search that then follows."""
 
 _UNPROVED: Final = 64
 """Such sets remembered."""
+
+_PATIENCE: Final = 8
+"""Searches after which another proof is tried."""
 
 _class_dict: Final[Any] = vars(type)["__dict__"]
 
@@ -70,7 +74,7 @@ def _rebind(pairs: list[tuple[object, object]], ledger: Ledger, beside: Iterable
     if not account.undecided():
         return search.found
     undecided = frozenset(map(id, account.undecided()))
-    hopeless = undecided in _unproved
+    hopeless = _unproved.get(undecided, _PATIENCE) < _PATIENCE
     if not hopeless and account.is_closed():
         return search.found
     found = _Search(pairs, ledger)
@@ -81,10 +85,12 @@ def _rebind(pairs: list[tuple[object, object]], ledger: Ledger, beside: Iterable
         seen = len(ledger)
         found.everywhere()
         account.put_all(ledger.changes(seen))
-        if account.undecided():
+        if hopeless:
+            _unproved[undecided] += 1
+        elif not found.found and account.undecided():
             if len(_unproved) >= _UNPROVED:
                 _unproved.clear()
-            _unproved.add(undecided)
+            _unproved[undecided] = 0
     _likely.update(_module_of(change.where) for change in ledger.changes(known))
     _likely.update(found.homes())
     return search.found + found.found

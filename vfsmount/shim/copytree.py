@@ -171,7 +171,8 @@ class _Copying:
         self._handed_over = 0
         self._stopped = False
         self._current: _Directory | None = None
-        names = dict(vars(shutil))
+        self._names: Final = dict(vars(shutil))
+        names = self._names
         self._stand_in: Final = self._copy  # one object, because shutil compares
         names.update({name: self._stand_in for name in ("copy", "copy2", "copyfile") if names[name] is function})
         names.update(copytree=self._directory, copystat=self._metadata, _copytree=self._walk)
@@ -187,6 +188,9 @@ class _Copying:
             return self._directory(*args, **kwargs)
         finally:
             self._stop()
+            # A cycle with ourselves: until it is collected, whoever looks for captured references finds some here.
+            for name in [name for name in self._names if not name.startswith("__")]:
+                del self._names[name]
 
     def _stop(self) -> None:
         """Begin nothing more, and wait for what runs."""

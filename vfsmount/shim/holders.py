@@ -82,6 +82,9 @@ class Account:
         self._known: dict[int, int] = {id(pair[0]): 1 for pair in pairs}
         self._seen: set[int] = set()
         self._own_modules()
+        # From Python 3.12 on, io.open is in that module's state. No other module is asked: what _asyncio shows of its
+        # own are dead objects, and whoever holds one of them for a moment makes it die twice.
+        self._values(gc.get_referents(sys.modules.get("_zoneinfo")))
         for name in CAPABILITIES:
             self._values(getattr(os, name, ()))
         self._functions([each for pair in pairs for each in pair])
@@ -135,7 +138,7 @@ class Account:
         return (closed and gc.get_freeze_count() < _FROZEN_AT_START) or not self.undecided()
 
     def _sees_no_place(self) -> bool:
-        undecided = self.undecided()
+        undecided = tuple(self.undecided())  # the one that is given: Python 3.13 finds it, too
         if not undecided:
             return True
         kinds = [each for each in undecided if isinstance(each, type)]
