@@ -118,7 +118,7 @@ def _place() -> str:
         except OSError:
             found.append("-")
     try:
-        with real.open("/proc/sys/kernel/random/boot_id") as file:
+        with real.open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             found.append(file.read().strip())
     except OSError:
         found.append("-")
