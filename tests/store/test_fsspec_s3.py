@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from tests.servers import Server, s3_options
 from tests.store.scripted import OBJECT, Answer, Asked, Scripted, error, serve
@@ -328,3 +330,24 @@ def test_copy_in_parts(moto: Server, moto_bucket: str) -> None:
     told = moto.attributes(moto_bucket, "to")
     assert (told["ContentType"], told["Metadata"]) == ("image/png", {"colour": "blue"})
     store.close()
+
+
+@pytest.mark.slow
+def test_what_s3_is_is_read_once_for_all_clients(
+    asking: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    read: list[str] = []
+    original = JSONFileLoader.load_file
+
+    def reading(self: JSONFileLoader, path: str) -> object:
+        read.append(path)
+        return original(self, path)
+
+    monkeypatch.setattr(JSONFileLoader, "load_file", reading)
+    asking(ok)[1].head("key")
+    read.clear()
+    asking(ok)[1].head("key")
+    assert read == []
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))  # there, somebody may describe services differently
+    asking(ok)[1].head("key")
+    assert any("s3" in path for path in read)

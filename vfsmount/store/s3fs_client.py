@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
@@ -83,6 +84,8 @@ class S3Client:
 
         options = self._options
         session = aiobotocore.session.AioSession(profile=options.profile)
+        if session.get_config_variable("data_path") is None:
+            session.register_component("data_loader", _loader())
         self._asked = None
         anonymous = options.anonymous
         if not anonymous:
@@ -115,6 +118,16 @@ class S3Client:
         )
         await self._filesystem.set_session()
         return await self._filesystem.get_s3(options.bucket)
+
+
+@functools.cache
+def _loader() -> Any:
+    """What S3 is, as botocore describes it, for all clients of this process: reading it takes most of the time in which
+    one connects.
+    """
+    import botocore.loaders
+
+    return botocore.loaders.create_loader()
 
 
 def _config(options: StoreOptions) -> dict[str, object]:
