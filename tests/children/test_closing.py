@@ -142,6 +142,42 @@ def test_a_staged_file(serve_faulty: Callable[..., Faulty]) -> None:
     assert faulty.objects == {"new": b"before\n"}
 
 
+MAPPED: Final = """
+import mmap, os, sys
+new = os.open("/my-mount/new", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+os.ftruncate(new, 5)
+memory = mmap.mmap(new, 5)
+os.close(new)
+memory[:] = b"early"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("writes", ["staged", "sequential"])
+@pytest.mark.parametrize("fails", [True, False])
+def test_what_is_written_in_memory_is_there_when_the_program_has_ended(
+    serve_faulty: Callable[..., Faulty], unswept: None, writes: str, fails: bool
+) -> None:
+    """Where that fails, it does not end well."""
+    faulty = serve_faulty(writes=writes)
+    (faulty.directory / "a.py").write_text(f"{MAPPED}memory[:] = b'alone'; os._exit(0)")
+    if fails:
+        faulty.refuse()
+    done = faulty.run(f"{sys.executable} -I -S a.py && rm src")
+    assert (done.returncode == 0, (faulty.directory / "src").exists()) == (not fails, fails)
+    assert faulty.objects == ({} if fails else {"new": b"alone"})
+    assert done.stderr.count("vfsmount: /my-mount/new was not uploaded") == fails
+
+
+@pytest.mark.slow
+def test_what_two_programs_have_in_memory_is_there_when_the_second_one_has_ended(faulty: Faulty, unswept: None) -> None:
+    code = "r, w = os.pipe()\nif os.fork(): os._exit(0)\nos.close(w); os.read(r, 1); memory[:] = b'later'; os._exit(0)"
+    argv = [sys.executable, "-I", "-S", "-c", MAPPED + code, "/my-mount"]
+    subprocess.run(argv, check=True, stdout=subprocess.PIPE, timeout=60)  # whose end is that of both
+    faulty.session.close()
+    assert faulty.objects == {"new": b"later"}
+
+
 # What has been uploaded when a call returns
 
 

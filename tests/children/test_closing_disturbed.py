@@ -73,6 +73,20 @@ def test_a_full_pipe_keeps_nobody_waiting(faulty: Faulty) -> None:
         os.close(writing)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("end", "status"), [("exit 7", "7"), ("kill -9 $$", "137")])
+def test_a_program_that_ends_badly_with_the_file_open(faulty: Faulty, unswept: None, end: str, status: str) -> None:
+    """Whoever started it goes on when the upload is done, and is told by the same output what became of it."""
+    line = f"sh -c 'exec 3> /my-mount/new; echo x >&3; {end}'; echo $?; cat /my-mount/new"
+    done = faulty.run(line)
+    assert done.stdout == f"{status}\nx\n"
+    assert "vfsmount" not in done.stderr
+    faulty.refuse()
+    done = faulty.run(line)
+    assert done.stdout.startswith(f"{status}\n")
+    assert done.stderr.count("vfsmount: /my-mount/new was not uploaded: Input/output error: ") == 1
+
+
 # Whoever does not wait for the answer
 
 

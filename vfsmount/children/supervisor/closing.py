@@ -31,8 +31,11 @@ from vfsmount.children.supervisor.processes import (
     descriptors,
     duplicate,
     group,
+    is_to_write,
     lineage,
+    mapped_to_write,
     now,
+    others,
     reason,
     say,
 )
@@ -206,6 +209,7 @@ class Closing:
             if writer is not None and self._part(call, number, writer):
                 parted.append(writer)
         fails = [self._finish(call, writer, process) for writer in dict.fromkeys(parted)]
+        fails += [self._finish_mapped(writer, process) for writer in self._mapped(process.pid)]
         self._sweep([process])
         for key, writer in list(self._interrupted.items()):
             if key[0] == process:
@@ -267,6 +271,25 @@ class Closing:
                 time.sleep(_PAUSE)
         raise AssertionError
 
+    def _mapped(self, pid: int) -> list[Writer]:
+        """What the process may write through its memory, which is not given up before it has ended."""
+        writers = self._family.writers.all()
+        inodes = mapped_to_write(pid, self._family.skeleton.root) if writers else ()
+        return [writer for writer in writers if writer.node.identity[1] in inodes]
+
+    def _finish_mapped(self, writer: Writer, process: Process) -> OSError | None:
+        """As :meth:`_finish`, for a process that is ending with the file in its memory, and nobody else to write it."""
+        with self._locked(writer):
+            if not writer.done:
+                self._family.take_time()
+                if not any(self._is_written_by(pid, writer) for pid in others(process.pid)):
+                    self._family.writers.finish_one(writer, process)
+            return writer.failure
+
+    def _is_written_by(self, pid: int, writer: Writer) -> bool:
+        numbers = (number for number in descriptors(pid) if self._family.node_of(pid, number) is writer.node)
+        return any(is_to_write(pid, number) for number in numbers) or writer in self._mapped(pid)
+
     @contextlib.contextmanager
     def _locked(self, writer: Writer) -> Iterator[None]:
         """Its lock, without keeping the family's other calls from being answered."""
@@ -279,17 +302,18 @@ class Closing:
             writer.lock.release()
 
     def _sweep(self, openers: Sequence[Process]) -> None:
-        """Upload what these have opened, and what was closed where nobody saw it."""
-        if any(writer.opener in openers for writer in self._family.writers.all()):
+        """Upload what these or what they have started have opened, and what was closed where nobody saw it."""
+        concerned = [writer for writer in self._family.writers.all() if writer.told.concern(openers)]
+        if concerned:
             self._family.take_time()
-            self._family.writers.sweep(lambda writer: writer.opener in openers)
+            self._family.writers.sweep(concerned.__contains__)
 
     def _is_held(self, pid: int, writer: Writer) -> bool:
         """Whether the process or one above it has it open, as is usual: a shell and what it starts."""
         return any(
-            self._family.node_of(process.pid, number) is writer.node
+            writer in self._mapped(process.pid)
+            or any(self._family.node_of(process.pid, number) is writer.node for number in descriptors(process.pid))
             for process in lineage(pid)
-            for number in descriptors(process.pid)
         )
 
     # -- failures --
@@ -298,7 +322,10 @@ class Closing:
         if process is None and not writer.closes:
             self._remember(writer.opener, error, 0)
         text = f"vfsmount: {path} was not uploaded: {reason(error)}"
-        say(process or writer.opener, text, unless=self._family.skeleton.root)
+        if process is not None:
+            say(process, text, unless=self._family.skeleton.root)
+        else:
+            writer.told.tell(text, unless=self._family.skeleton.root)
 
     def _remember(self, process: Process, failure: OSError, since: int) -> None:
         """It has not been told; what it and its children do from ``since`` on may build upon a success."""

@@ -14,7 +14,7 @@ from vfsmount.children.supervisor import memory
 from vfsmount.children.supervisor.call import INSTALLED, PROCEED, Call, not_supported
 from vfsmount.children.supervisor.notify import Cancelled
 from vfsmount.children.supervisor.paths import Outside
-from vfsmount.children.supervisor.processes import Process, descriptors
+from vfsmount.children.supervisor.processes import Listeners, Process, descriptors
 from vfsmount.children.supervisor.skeleton import Replaced
 from vfsmount.children.supervisor.writers import Writer
 from vfsmount.errors import os_error
@@ -225,7 +225,7 @@ def _write(call: Call, path: str, opened: OpenFile, flags: int) -> int:
         if isinstance(opened, StagedFile) and opened.stat().size:
             _load(call, path, node)
         changed = not isinstance(opened, StagedFile) or bool(flags & os.O_TRUNC)
-        writer = Writer(opened, node, Process.of(call.pid), changed=changed)
+        writer = Writer(opened, node, Process.of(call.pid), Listeners.of(call.pid), changed=changed)
     except BaseException:
         opened.close(abort=True)
         if node is not None:

@@ -10,7 +10,7 @@ import signal
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from vfsmount import real
@@ -64,6 +64,39 @@ def descriptors(pid: int) -> list[int]:
         return []
 
 
+def mapped_to_write(pid: int, below: str) -> set[int]:
+    """Inodes of files below ``below`` that the process may write through its memory; none where nobody may look.
+
+    Source: proc(5), maps.
+    """
+    try:
+        with real.open(f"/proc/{pid}/maps", "rb") as file:
+            lines = [line.split(maxsplit=5) for line in file]
+    except OSError:
+        return set()
+    prefix = os.fsencode(f"{below}/")
+    return {
+        int(fields[4])
+        for fields in lines
+        if len(fields) == 6 and fields[1][1::2] == b"ws" and fields[5].startswith(prefix)
+    }
+
+
+def is_to_write(pid: int, number: int) -> bool:
+    """Whether a descriptor is open for writing. Source: proc(5), fdinfo."""
+    try:
+        with real.open(f"/proc/{pid}/fdinfo/{number}", "rb") as file:
+            flags = next(line for line in file if line.startswith(b"flags:"))
+        return bool(int(flags.split()[1], 8) & os.O_ACCMODE)
+    except (OSError, StopIteration):
+        return False
+
+
+def others(pid: int) -> list[int]:
+    """All processes but that one and this one."""
+    return [int(name) for name in real.listdir("/proc") if name.isdigit() and int(name) not in (pid, real.getpid())]
+
+
 def reason(error: OSError) -> str:
     """In words, with the hint, or what the store said."""
     notes = [note.removeprefix("vfsmount: ") for note in getattr(error, "__notes__", ())]
@@ -86,6 +119,39 @@ def duplicate(thread: int, number: int) -> int:
         failure = ctypes.get_errno()
         raise OSError(failure, os.strerror(failure))
     return found
+
+
+class Listeners(NamedTuple):
+    """Who is told what concerns a process: itself, or, once it has ended, who started it and has its standard error."""
+
+    line: tuple[Process, ...]
+    """As :func:`lineage` has it."""
+    output: str
+    """What the standard error is, as /proc tells it."""
+
+    @classmethod
+    def of(cls, thread: int) -> Listeners:
+        line = tuple(lineage(thread))
+        return cls(line, _standard_error(line[0]) if line else "")
+
+    def concern(self, processes: Sequence[Process]) -> bool:
+        """Whether one of these is the process, or above it."""
+        return not set(processes).isdisjoint(self.line)
+
+    def tell(self, text: str, *, unless: str) -> None:
+        """As :func:`say`."""
+        for process in self.line:
+            if _standard_error(process) == self.output:
+                return say(process, text, unless=unless)
+
+
+def _standard_error(process: Process) -> str:
+    """Nothing where it has none, or is not there any more."""
+    try:
+        found = real.readlink(f"/proc/{process.pid}/fd/2")
+        return found if Process.of(process.pid) == process else ""
+    except OSError:
+        return ""
 
 
 def say(process: Process, text: str, *, unless: str) -> None:

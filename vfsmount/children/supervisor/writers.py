@@ -16,7 +16,7 @@ from vfsmount.vfs.staged import StagedFile
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vfsmount.children.supervisor.processes import Process
+    from vfsmount.children.supervisor.processes import Listeners, Process
     from vfsmount.children.supervisor.skeleton import Node, Skeleton
     from vfsmount.vfs.openfile import OpenFile
 
@@ -29,13 +29,15 @@ _BLOCK: Final = 1 << 20
 class Writer:
     """One file being written, by however many descriptors."""
 
-    def __init__(self, handle: OpenFile, node: Node, opener: Process, *, changed: bool) -> None:
+    def __init__(self, handle: OpenFile, node: Node, opener: Process, told: Listeners, *, changed: bool) -> None:
         self.handles = [handle]
         self.node = node
         self.lock = RequestLock()
         self.done = False
         self.opener: Final = opener
         """The process that has to be told what goes wrong later than in a call that closes it."""
+        self.told: Final = told
+        """Who hears of it, in words."""
         self.closes = 0
         """Calls that wait for what becomes of it, and tell that."""
         self.failure: OSError | None = None
