@@ -172,7 +172,8 @@ def test_whatever_may_end_the_writing_of_a_file_is_sent(name: str, lazy: range) 
     assert len(written) == len(lazy)
     for number in (0, 1, 2, 3, 100, 895, 896, 959, 960, 1023, 1024, (1 << 32) - 1):
         wanted = bpf.NOTIFY if number == 1 or number in written else bpf.ALLOW
-        assert verdict(name, numbers["close"], number, lazy=lazy) == wanted, number
+        for call in ("close", "fsync", "fdatasync"):
+            assert verdict(name, numbers[call], number, lazy=lazy) == wanted, (call, number)
         assert verdict(name, numbers["write"], number, lazy=lazy) == bpf.ALLOW
     assert ("dup2" in numbers) == (name == "x86_64")
     for call in {"dup2", "dup3"} & set(numbers):

@@ -205,6 +205,23 @@ def test_failed_uploads(supervised: Served, monkeypatch: pytest.MonkeyPatch, tmp
     assert (tmp_path / "src").read_text() == "source\n"
 
 
+@claim("CHILD-10")
+@pytest.mark.slow
+@pytest.mark.parametrize("writes", ["staged", "sequential"])
+def test_fsync(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, writes: str) -> None:
+    if supervision() is None:
+        pytest.skip("no seccomp user notification here")
+    for served in serving("auto", tmp_path_factory, monkeypatch, writes=writes):
+        line = "exec 3> /my-mount/new; dd if=/my-mount/a.txt conv=fsync >&3 2> /dev/null; echo; read x; echo y >&3"
+        with subprocess.Popen(["sh", "-c", line], stdin=-1, stdout=-1) as started:
+            assert started.stdin is not None
+            assert started.stdout is not None
+            assert started.stdout.readline() == b"\n"
+            assert ("new" in served.keys()) == (writes == "staged")
+            started.communicate(b"\n", timeout=60)
+        assert served.stored("new") == b"alpha\ny\n"
+
+
 @claim("CHILD-7")
 @pytest.mark.slow
 def test_large_files(supervised: Served) -> None:

@@ -26,6 +26,13 @@ _ODD: Final = 1_000_003
 """Nanoseconds: stamps are one over a multiple of this, which the clock's times are not but once in a million."""
 
 
+def time_of_no_clock(time_ns: int) -> int:
+    """One just before ``time_ns`` that a file has which nobody wrote since it was given it. The clock of most kernels
+    goes by milliseconds, so that a write does not always change a file's time.
+    """
+    return time_ns // _ODD * _ODD + 1
+
+
 class StagedHost(Protocol):
     """What a node needs of its file system."""
 
@@ -169,7 +176,7 @@ class StagedNode:
     def _stamp_now(self) -> None:
         """Give the spool a time that no clock gives, so that any native write from now on shows."""
         found = real.fstat(self._spool.descriptor)
-        time = found.st_mtime_ns // _ODD * _ODD + 1
+        time = time_of_no_clock(found.st_mtime_ns)
         real.utime(self._spool.descriptor, ns=(time, time))
         self._stamp = (found.st_size, time)
 

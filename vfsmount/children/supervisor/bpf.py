@@ -102,10 +102,14 @@ def written_numbers(lazy: range) -> range:
 
 
 def _closing(numbers: Mapping[str, int], written: range) -> list[bytes]:
-    """What may end the writing of a file: closing one of the numbers ``written``, or 1; replacing any; ending well."""
+    """What may end the writing of a file: closing one of the numbers ``written``, or 1; replacing any; ending well.
+    What has it published: ``fsync`` of such a number.
+    """
     test = [_step(_LOAD, _ARGUMENT), _step(_EQUAL, 1, 0, 1), _step(_RETURN, NOTIFY)]
     test += _in_range(0, written) if written else []
-    steps = [_step(_EQUAL, numbers["close"], 0, len(test) + 1), *test, _step(_RETURN, ALLOW)]
+    steps = []
+    for name in ("close", "fsync", "fdatasync"):
+        steps += [_step(_EQUAL, numbers[name], 0, len(test) + 1), *test, _step(_RETURN, ALLOW)]
     for name in ("dup2", "dup3"):
         if name in numbers:
             steps += [_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, NOTIFY)]

@@ -139,7 +139,7 @@ class Closing:
     # -- calls --
 
     def _close(self, call: Call, number: int) -> int:
-        writer = self._written(call, number)
+        writer = self.written(call, number)
         if writer is None and not self._interrupted:
             return PROCEED
         process = Process.of(call.pid)
@@ -186,7 +186,7 @@ class Closing:
         flags = call.integer(2) if name == "dup3" else 0
         if old == new or flags & ~os.O_CLOEXEC:
             return PROCEED
-        writer = self._written(call, new)
+        writer = self.written(call, new)
         if writer is None:
             return PROCEED
         source = duplicate(call.pid, old)
@@ -205,7 +205,7 @@ class Closing:
         process = Process.of(call.pid)
         parted = []
         for number in descriptors(call.pid) if len(self._family.writers) else ():
-            writer = self._written(call, number)
+            writer = self.written(call, number)
             if writer is not None and self._part(call, number, writer):
                 parted.append(writer)
         fails = [self._finish(call, writer, process) for writer in dict.fromkeys(parted)]
@@ -225,7 +225,8 @@ class Closing:
 
     # -- files --
 
-    def _written(self, call: Call, number: int) -> Writer | None:
+    def written(self, call: Call, number: int) -> Writer | None:
+        """That of the process's descriptor, if it leads to a file that is being written."""
         node = self._family.node_of(call.pid, number)
         return None if node is None or not node.writing else self._family.writers.of(node)
 

@@ -18,6 +18,7 @@ from vfsmount.children.supervisor.memory import Unreadable
 from vfsmount.children.supervisor.notify import Cancelled, Listener, Notification
 from vfsmount.children.supervisor.paths import Outside, Resolver
 from vfsmount.children.supervisor.skeleton import Skeleton
+from vfsmount.children.supervisor.syncing import SYNCS, sync
 from vfsmount.children.supervisor.view import View
 from vfsmount.children.supervisor.writers import Writers
 from vfsmount.errors import os_error
@@ -301,8 +302,10 @@ class Family:
                     answer = compat(call, name)
                 elif answers is not None:
                     answer = answers(call)
+                elif name in CLOSES:
+                    answer = self.closing.answer(call, name)
                 else:
-                    answer = self.closing.answer(call, name) if name in CLOSES else lazy(call, name)
+                    answer = sync(call) if name in SYNCS else lazy(call, name)
             except Outside as outside:
                 logger.debug("%s of %s from inside a mount", name, outside.path)
                 self.listener.refuse(note.ident, errno.ENOTSUP)

@@ -214,7 +214,7 @@ def _write(call: Call, path: str, opened: OpenFile, flags: int) -> int:
     if writer is not None:  # another open of a file on a staged mount
         with writer.lock:
             if not writer.done:
-                writer.handles.append(opened)
+                writer.join(opened, emptied=bool(flags & os.O_TRUNC))
                 if flags & os.O_TRUNC:
                     real.truncate(writer.node.local, 0)
                 number = real.fd_open(writer.node.local, flags & _KEPT | os.O_CLOEXEC)

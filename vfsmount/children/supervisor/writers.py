@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from vfsmount import real
 from vfsmount.children.supervisor.skeleton import is_unwritten
 from vfsmount.clock import RequestLock
-from vfsmount.vfs.staged import StagedFile
+from vfsmount.vfs.staged import StagedFile, time_of_no_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ class Writer:
         self._above: Final = self._point_of(handle)
         self._back = real.fd_open(node.local, os.O_RDONLY | os.O_CLOEXEC)
         self._changed = changed
-        self._stamp = self._look()
+        self._stamp = self._mark()
 
     @property
     def where(self) -> str | None:
@@ -70,7 +70,7 @@ class Writer:
         handle = self.handles[0]
         failure: OSError | None = None
         try:
-            if self._changed or self._look() != self._stamp or len(self.handles) > 1:
+            if self._is_changed():
                 self._copy(handle)
         except OSError as error:
             failure = error
@@ -84,10 +84,30 @@ class Writer:
             raise failure
 
     def hand_over(self) -> None:
-        """What is here so far, to a staged file that is about to be published by itself. Raises: OSError."""
-        if isinstance(self.handles[0], StagedFile) and not self.done and self._look() != self._stamp:
+        """What is here so far, to a staged file that is about to be published. Raises: OSError."""
+        if isinstance(self.handles[0], StagedFile) and not self.done and self._is_changed():
+            self._changed = True
+            self._stamp = self._mark()  # before it is read: what is written meanwhile shows
             self._copy(self.handles[0])
-            self._stamp, self._changed = self._look(), False
+            self._changed = False
+
+    def publish(self) -> bool:
+        """Upload what a staged file holds so far; False where it is none. Raises: OSError."""
+        handle = self.handles[0]
+        if self.done or not isinstance(handle, StagedFile):
+            return False
+        self.hand_over()
+        try:
+            handle.fsync()
+        except OSError:
+            self._changed = True  # its close tries again
+            raise
+        return True
+
+    def join(self, handle: OpenFile, *, emptied: bool) -> None:
+        """One more open of it."""
+        self.handles.append(handle)
+        self._changed = self._changed or emptied
 
     def abort(self) -> None:
         for handle in self.handles:
@@ -102,6 +122,15 @@ class Writer:
         while data := real.pread(self._back, _BLOCK, offset):
             handle.write(data)
             offset += len(data)
+
+    def _is_changed(self) -> bool:
+        return self._changed or self._look() != self._stamp
+
+    def _mark(self) -> tuple[int, int]:
+        """Any write from now on shows by :meth:`_look`."""
+        time = time_of_no_clock(real.fstat(self._back).st_mtime_ns)
+        real.utime(self._back, ns=(time, time))
+        return self._look()
 
     def _look(self) -> tuple[int, int]:
         found = real.fstat(self._back)
