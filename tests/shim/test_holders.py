@@ -319,6 +319,25 @@ def test_what_zoneinfo_keeps_needs_no_proof() -> None:
     """)
 
 
+def test_what_a_module_written_in_c_is_imported_from_again_is_proved_once() -> None:
+    _run("""
+        import ctypes
+        session()
+        session()
+        holders.Account.is_closed = None
+        session()
+    """)
+
+
+def test_what_stands_in_for_a_class_needs_no_search() -> None:
+    pytest.importorskip("pyarrow")
+    _run("""
+        import pyarrow
+        session()
+        assert session() == session() == ([], [])
+    """)
+
+
 def test_objects_that_the_collector_does_not_pass_over_are_searched_all_the_same() -> None:
     _run("""
         import gc, os, types

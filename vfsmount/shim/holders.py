@@ -14,6 +14,7 @@ import mmap
 import os
 import sys
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import ExtensionFileLoader
 from types import (
@@ -51,6 +52,8 @@ _instances: Final[dict[int, list[weakref.ref[Any]]]] = {}
 """By the id of a class: its instances when it was last looked at, ``sys.stdin``'s and such. From Python 3.12 on each
 holds its class."""
 
+_copies: Final[dict[int, dict[Any, Any]]] = {}
+"""By id: those for which :func:`_is_of_a_module` was true. They stay, and what is in them is counted each time."""
 
 _BLOCKS_OF_A_MODULE: Final = 4000
 """Blocks of memory to a module from which on it is the data of the program that lies there, and not its modules."""
@@ -111,10 +114,12 @@ class Account:
         sample = (object(),)
         idle = _count(sample[0]) - 1
         known = self._known
+        copied = Counter(id(value) for copy in _copies.values() for value in copy.values() if id(value) in known)
         found = []
         for pair in self._pairs:
             count = _count(pair[0])
-            if count - idle != known[id(pair[0])] and not self._is_in_use(pair[0], count - idle):
+            held = count - idle - copied[id(pair[0])]
+            if held != known[id(pair[0])] and not self._is_in_use(pair[0], held):
                 found.append(pair[0])
             elif count >= _IMMORTAL or (isinstance(pair[0], type) and not _TYPES_KNOWN):
                 found.append(pair[0])
@@ -149,6 +154,7 @@ class Account:
         found = gc.get_referrers(*undecided)
         for kind in kinds:
             _instances[id(kind)] = [weakref.ref(each) for each in found if type(each) is kind]
+        _copies.update((id(each), each) for each in found if type(each) is dict and _is_of_a_module(each))
         return all(
             id(holder) in known
             or type(holder) in _NO_PLACES
@@ -156,7 +162,7 @@ class Account:
             or is_own(type(holder).__module__)
             or getattr(holder, "__objclass__", None) in kinds
             or getattr(holder, "__self__", None) in kinds
-            or (type(holder) is dict and _is_of_a_module(holder))
+            or id(holder) in _copies
             for holder in found
         )
 
@@ -213,9 +219,16 @@ class Account:
                         if type(content) in (FunctionType, MethodType):
                             todo.append(content)
                         elif is_own(type(content).__module__) and id(content) not in visited:
-                            held = getattr(content, "__dict__", {})
-                            visited |= {id(content), id(held)}
-                            self._values(held.values())
+                            self._attributes(content)
+            elif is_own(type(each).__module__):  # it stands in for a class
+                todo += self._attributes(each)
+
+    def _attributes(self, own: object) -> list[object]:
+        """What an object of ours holds; returns the functions among it."""
+        held = namespace_of(own) or {}
+        self._seen |= {id(own), id(held)}
+        self._values(held.values())
+        return [value for value in held.values() if type(value) in (FunctionType, MethodType)]
 
 
 def _is_of_a_module(held: dict[Any, Any]) -> bool:
