@@ -72,6 +72,7 @@ USES_PATCHED_NAMES: Final[dict[str, str]] = {
     "testing": "is used from tests, on both sides of the mount",
     "pytest_plugin": "is used from tests, on both sides of the mount",
     "children/supervisor/launcher.py": "is a program of its own, which imports nothing of vfsmount",
+    "children/prelude.py": "is a program of its own, which imports nothing of vfsmount",
 }
 # Single uses elsewhere, each with its reason.
 EXCEPTIONS: Final[dict[tuple[str, str], str]] = {

@@ -183,3 +183,11 @@ def told(error: StoreError, hint: str | None = None) -> str:
     if hint is None:
         hint = next((_HINTS[cls] for cls in type(error).__mro__ if cls in _HINTS), None)
     return f"{hint} [{error}]" if hint else str(error)
+
+
+def reason(error: OSError) -> str:
+    """In words, with the hint, or what the store said."""
+    notes = [note.removeprefix("vfsmount: ") for note in getattr(error, "__notes__", ())]
+    if not notes and isinstance(error.__cause__, StoreError):  # Python 3.10 has no notes
+        notes = [told(error.__cause__)]
+    return ": ".join([error.strerror or str(error), *notes])

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -219,12 +220,27 @@ def test_a_line_that_goes_on_in_a_mounted_directory_is_refused(served: Served) -
     assert caught.value.errno == errno.ENOTSUP
 
 
-@pytest.mark.parametrize("line", ["echo /my-mount/a.txt > /my-mount/new", "find /my-mount > /my-mount/new"])
-def test_an_output_that_names_the_copies_is_not_uploaded(
-    served: Served, kept: None, caplog: pytest.LogCaptureFixture, line: str
+@pytest.mark.parametrize(
+    ("line", "content"),
+    [
+        ("echo /my-mount/a.txt > /my-mount/new", b"/my-mount/a.txt\n"),
+        ("find /my-mount/dir -name c.txt > /my-mount/new", b"/my-mount/dir/sub/c.txt\n"),
+        ("for f in /my-mount/*.txt; do echo $f; done > /my-mount/new", b"/my-mount/a.txt\n"),
+        ("cd /my-mount && pwd > new", b"/my-mount\n"),
+        ("echo /my-mount/a.txt >> /my-mount/a.txt", b"alpha\n/my-mount/a.txt\n"),
+        ("wc -c /my-mount/a.txt | tee /my-mount/new", b"6 /my-mount/a.txt\n"),
+    ],
+)
+def test_names_in_text_that_is_uploaded(served: Served, line: str, content: bytes) -> None:
+    assert run(line, shell=True) == 0
+    assert served.stored("a.txt" if ">>" in line else "new") == content
+
+
+def test_what_is_no_text_and_names_the_copies_is_not_uploaded(
+    served: Served, kept: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert run(line, shell=True) == 1
-    assert b"/my-mount" in the_kept(caplog).read_bytes()
+    assert run("find /my-mount -print0 > /my-mount/new", shell=True) == 1
+    assert b"/my-mount/a.txt\0" in the_kept(caplog).read_bytes()
     assert served.keys() == sorted(SEED)
 
 
@@ -271,7 +287,8 @@ def test_what_another_made_meanwhile_is_not_overwritten(
     assert served.stored("new") == b"of another\n"
 
 
-@pytest.mark.parametrize("what", ["rm $0", "mv $0 $0.new", "ln -s x $0.new; echo $0 > $0", "mkfifo $0.new"])
+@pytest.mark.parametrize("what", ["ln -s x $0.new; echo $0 > $0", "mkfifo $0.new", "rm $0; mkdir $0", "ln $0 $0.new",
+                                  "chmod 600 $0"])  # fmt: skip
 def test_what_copies_cannot_serve_uploads_nothing(
     served: Served, kept: None, caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
@@ -284,14 +301,142 @@ def test_what_copies_cannot_serve_uploads_nothing(
     assert {key: served.stored(key) for key in served.keys()} == SEED
 
 
-@pytest.mark.parametrize("argv", ["rm -f /my-mount/a.txt", "mv /my-mount/a.txt x", "rmdir /my-mount/dir"])
-def test_programs_that_remove_do_not_start(served: Served, argv: str) -> None:
+# Removals and renames -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "gone"),
+    [
+        ("rm /my-mount/a.txt", ["a.txt"]),
+        ("rm -f /my-mount/a.txt /my-mount/none", ["a.txt"]),
+        ("rm -r /my-mount/dir", ["dir/b c.txt", "dir/sub/c.txt"]),
+        ("rm -r /my-mount/dir/", ["dir/b c.txt", "dir/sub/c.txt"]),
+        ("rm /my-mount/*.txt /my-mount/dir/*.txt", ["a.txt", "dir/b c.txt"]),
+        ("find /my-mount/dir -name 'c*' -delete", ["dir/sub/c.txt"]),
+        ("mv /my-mount/a.txt .", ["a.txt"]),
+        ("mv /my-mount/dir/sub .", ["dir/sub/c.txt"]),
+        ("cp x /my-mount/x && rm /my-mount/x", []),
+        ("sh -c 'rm $0' /my-mount/a.txt", ["a.txt"]),
+    ],
+)
+def test_programs_that_remove(served: Served, here: Path, line: str, gone: list[str]) -> None:
+    assert run(line, shell=True) == 0
+    assert {key: served.stored(key) for key in served.keys()} == {k: v for k, v in SEED.items() if k not in gone}
+    assert [os.path.exists(f"/my-mount/{key}") for key in gone] == [False] * len(gone)
+    if line.startswith("mv"):
+        assert (here / os.path.basename(line.split()[1])).exists()
+
+
+def test_a_directory_of_any_size_is_removed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is copied for it, whatever it holds."""
+    monkeypatch.setattr(stage, "MAX_COPIED", 0)
+    monkeypatch.setattr(stage, "MAX_COPIED_BYTES", 0)
+    monkeypatch.setattr(MemoryStore, "get_range", unavailable)
+    assert run("rm", "-r", "/my-mount/dir") == 0
+    assert served.keys() == ["a.txt", "big.bin"]
+
+
+@pytest.mark.parametrize("restricted", [{"allow_rename": True}], indirect=True)
+@pytest.mark.parametrize("argv", ["mv /my-mount/a.txt /my-mount/dir/new", "mv -f /my-mount/a.txt /my-mount/big.bin",
+                                  "perl -e rename(shift,shift) /my-mount/a.txt /my-mount/new"])  # fmt: skip
+def test_a_renamed_file_is_not_uploaded(restricted: Served, monkeypatch: pytest.MonkeyPatch, argv: str) -> None:
+    if shutil.which(argv.split()[0]) is None:
+        pytest.skip("no perl here")
+    monkeypatch.setattr(MemoryStore, "put", unavailable)
+    assert run(*argv.split()) == 0
+    target = argv.rpartition("/my-mount/")[2]
+    assert {key: restricted.stored(key) for key in restricted.keys()} == {
+        **{key: data for key, data in SEED.items() if key not in ("a.txt", target)}, target: b"alpha\n"}  # fmt: skip
+
+
+def test_a_mount_without_renaming(served: Served, here: Path) -> None:
+    """What cannot be renamed there cannot be by a program either; what it makes anew and removes can."""
     with pytest.raises(OSError) as caught:
-        run(*argv.split())
-    assert caught.value.errno == errno.ENOTSUP
+        run("mv", "/my-mount/a.txt", "/my-mount/new")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSYS, "/my-mount/a.txt")
+    assert run("gzip", "-n", "/my-mount/a.txt") == 0
+    assert run("sh", "-c", "mv $0 $0.new", "/my-mount/a.txt.gz") == 0
+    assert "a.txt.gz.new" in served.keys()
+    assert not {"a.txt", "a.txt.gz"} & set(served.keys())
+
+
+@pytest.mark.parametrize("restricted", [{"allow_delete": False}, {"read_only": True}], indirect=True)
+def test_a_mount_without_removing(restricted: Served, here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for line in ("rm /my-mount/a.txt", "mv /my-mount/a.txt here", "rm -r /my-mount/dir"):
+        with pytest.raises(OSError) as caught:
+            run(line, shell=True)
+        assert caught.value.errno in (errno.EPERM, errno.EROFS)
+    assert run("sh", "-c", "rm $0", "/my-mount/a.txt") == 1
+    assert "/my-mount/a.txt was not removed: " in caplog.text
+    assert {key: restricted.stored(key) for key in restricted.keys()} == SEED
+
+
+def test_the_mount_point_stays(served: Served, kept: None) -> None:
     with pytest.raises(OSError) as caught:
-        run("rm", "a.txt", cwd="/my-mount")
-    assert (caught.value.errno, caught.value.filename) == (errno.ENOTSUP, "a.txt")
+        run("rm", "-rf", "/my-mount")
+    assert (caught.value.errno, caught.value.filename) == (errno.EBUSY, "/my-mount")
+    with pytest.raises(OSError) as caught:
+        run("sh", "-c", "rm -r $0", "/my-mount")
+    assert (caught.value.errno, caught.value.filename) == (errno.EBUSY, "/my-mount")
+    assert {key: served.stored(key) for key in served.keys()} == SEED
+
+
+def test_nothing_is_removed_where_something_could_not_be_uploaded(
+    served: Served, kept: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as failing:
+        failing.setattr(MemoryStore, "put", unavailable)
+        assert run("gzip", "/my-mount/a.txt") == 1
+    assert "/my-mount/a.txt was not removed: " in caplog.text
+    assert the_kept(caplog).name == "a.txt.gz"
+    assert {key: served.stored(key) for key in served.keys()} == SEED
+
+
+def test_what_another_changed_meanwhile_is_not_removed(
+    served: Served, kept: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = subprocess.Popen(["sh", "-c", "read line; rm $0", "/my-mount/a.txt"], stdin=subprocess.PIPE)
+    Path("/my-mount/a.txt").write_text("of another\n")
+    child.communicate(b"\n", timeout=60)
+    assert child.returncode == 1
+    assert "/my-mount/a.txt was not removed: Stale file handle" in caplog.text
+    assert served.stored("a.txt") == b"of another\n"
+
+
+def test_copies_that_somebody_else_clears_away_are_not_removals(
+    served: Served, kept: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = stages()
+    child = subprocess.Popen(["sh", "-c", "read line; cat $0", "/my-mount/dir"], stdin=subprocess.PIPE, stderr=-1)
+    (made,) = stages() - before
+    shutil.rmtree(made)
+    with pytest.raises(OSError) as caught:
+        child.communicate(b"\n", timeout=60)
+    assert caught.value.errno == errno.ESTALE
+    assert {key: served.stored(key) for key in served.keys()} == SEED
+
+
+def test_many_files_travel_at_once(served: Served, here: Path) -> None:
+    """Each store request of the first ones waits for the others."""
+    together = threading.Barrier(4, timeout=60)
+    put, get = MemoryStore.put, MemoryStore.get_range
+    for number in range(4):
+        (here / "tree" / f"n{number}").write_text(f"{number}\n")
+
+    def slow(original: Any) -> Any:
+        def request(self: Any, key: str, *rest: Any, **options: Any) -> Any:
+            if "/n" in key:
+                together.wait()
+            return original(self, key, *rest, **options)
+
+        return request
+
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(MemoryStore, "put", slow(put))
+        assert run("cp", "-r", "tree", "/my-mount/") == 0
+        patching.setattr(MemoryStore, "get_range", slow(get))
+        assert run("cp", "-r", "/my-mount/tree", "back") == 0
+    assert [(here / "back" / f"n{number}").read_text() for number in range(4)] == ["0\n", "1\n", "2\n", "3\n"]
 
 
 def test_a_missing_parent_is_the_programs_to_find(served: Served, here: Path) -> None:

@@ -184,9 +184,12 @@ def test_other_programs_with_copies(tmp_path_factory: pytest.TempPathFactory, mo
         assert child("cat", "/my-mount/a.txt").stdout == "alpha\n"
         assert child("cp", "/my-mount/a.txt", "/my-mount/copy").returncode == 0
         assert served.stored("copy") == b"alpha\n"
+        assert child("rm", "/my-mount/copy").returncode == 0
+        assert "copy" not in served.keys()
         with pytest.raises(OSError, match="not supported"):
-            child("rm", "/my-mount/copy")
-        assert "copy" in served.keys()
+            child("cat", "x:/my-mount/a.txt")
+        with pytest.raises(OSError, match="not permitted"):
+            child("sh", "-c", "chmod 600 $0", "/my-mount/a.txt")
 
 
 @claim("CHILD-9")

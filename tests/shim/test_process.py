@@ -32,6 +32,9 @@ def test_system(store: MemoryStore) -> None:
     assert os.waitstatus_to_exitcode(os.system("exit 3")) == 3
     assert os.waitstatus_to_exitcode(os.system("echo x > /my-mount/new")) == 0
     assert store.objects()["new"] == b"x\n"
+    with pytest.raises(OSError) as caught:
+        os.system("cat x:/my-mount/a.txt")
+    assert caught.value.errno == errno.ENOTSUP
 
 
 def test_popen() -> None:

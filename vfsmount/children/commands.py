@@ -1,15 +1,17 @@
 """What well-known programs do with the paths that they are given; pure.
 
-``LISTING`` programs look at names and attributes and never open a file; ``READING`` ones read the files that are named
-and write none. Of any other program anything must be expected.
+``LISTING`` programs look at names and attributes, or remove, and never open a file; ``READING`` ones read the files
+that are named and write none. Of any other program anything must be expected.
 """
 
 from __future__ import annotations
 
 import enum
-import re
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from vfsmount.children.shell import Line
 
 
 class Kind(enum.Enum):
@@ -45,7 +47,7 @@ _TAKING_FROM_STDIN: Final = frozenset(
 )
 """Filters that open nothing whose name they read."""
 _FIND_ACTIONS: Final = ("-exec", "-ok", "-delete", "-fprint", "-fls", "-files0-from")
-_REMOVING: Final = frozenset({"rm", "rmdir", "unlink", "shred"})
+_REMOVING: Final = frozenset({"rm", "rmdir", "unlink"})
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
 
 
@@ -60,15 +62,17 @@ def use_of(argv: Sequence[str]) -> Use:
     operands = len(argv) - 1 - len(options)
     if name in _IGNORING:
         return Use(Kind.IGNORING)
+    if any(option.startswith("--files0-from") for option in options):
+        return _OTHER  # it opens what a listing may have named
     if name in ("ls", "dir", "vdir"):
         return _use_of_ls(options, operands)
     if name == "find":
         writes = any(option.startswith(_FIND_ACTIONS) for option in argv[1:])
         return _OTHER if writes else Use(Kind.LISTING, None, True)
     if name == "du":
-        return (
-            _OTHER if any(option.startswith("--files0-from") for option in options) else Use(Kind.LISTING, None, True)
-        )
+        return Use(Kind.LISTING, None, True)
+    if name in _REMOVING:
+        return Use(Kind.LISTING, None, any(_short(option, "v") or option == "--verbose" for option in options))
     if name == "tree":
         return (
             _OTHER
@@ -98,63 +102,6 @@ def _short(option: str, letters: str) -> bool:
 def is_shell(argv: Sequence[str]) -> bool:
     """True for ``sh -c ...``."""
     return len(argv) >= 3 and argv[0].rpartition("/")[2] in _SHELLS and argv[1] == "-c"
-
-
-class Word(NamedTuple):
-    """A path below a mount in a shell command line."""
-
-    start: int
-    """Offsets of the word with its quotes, ``[start, stop)``."""
-    stop: int
-    path: str
-    output: bool
-    """True where it follows ``>``."""
-    removed: bool = False
-    """True where the program that gets it removes it."""
-    archived: bool = False
-    """True where the program that gets it stores its name."""
-    entries: tuple[str, ...] | None = None
-    """As :func:`entries_into` has it, where this is that directory."""
-
-
-_OPERATORS: Final = "|&;()\n"
-_BARE: Final = r"[^\s'\"|&;<>()$`*?\[\]{}~#!\\]*"
-
-
-def words(line: str, points: Sequence[str]) -> list[Word] | None:
-    """Every word of the shell command ``line`` that is a path at or below one of ``points``.
-
-    None where a point is mentioned in a way that a word by word replacement cannot serve: with a wildcard, a variable,
-    inside a larger word.
-    """
-    names = "|".join(re.escape(point) for point in points)
-    word = re.compile(
-        rf"(?<![^\s|&;()<>])(?P<option>--[\w-]+=|[io]f=|-\w(?=/))?(?:(?P<bare>(?:{names})(?:/{_BARE})?)|'(?P<single>(?:{names})(?:/[^']*)?)'|"
-        rf"\"(?P<double>(?:{names})(?:/[^\"$`\\]*)?)\")(?=$|[\s|&;()<>])"
-    )
-    found = []
-    for match in word.finditer(line):
-        path = match["bare"] or match["single"] or match["double"]
-        start = match.end("option") if match["option"] else match.start()
-        before = line[: match.start()].rstrip(" \t")
-        output = before.endswith((">", ">|")) or match["option"] == "of="
-        argv = _argv_around(line, match)
-        removed, archived = (not output and match.group() in of(argv) for of in (removed_by, archived_by))
-        found.append(Word(start, match.end(), path, output, removed, archived, _entries(argv, match.group())))
-    mentions = len(re.findall(rf"(?:{names})(?![\w.\-])", line))
-    inside = sum(len(re.findall(rf"(?:{names})(?![\w.\-])", w.path)) for w in found)
-    return found if mentions == inside else None
-
-
-def _entries(argv: Sequence[str], word: str) -> tuple[str, ...] | None:
-    plain = not any(character in each for each in argv for character in "'\"$`\\{}<>*?[]~")
-    return entries_into(argv) if plain and argv and argv[-1] == word else None
-
-
-def _argv_around(line: str, match: re.Match[str]) -> list[str]:
-    start = max(line.rfind(character, 0, match.start()) for character in _OPERATORS) + 1
-    stop = min((at for at in (line.find(c, match.end()) for c in _OPERATORS) if at >= 0), default=len(line))
-    return line[start:stop].split()
 
 
 def archived_by(argv: Sequence[str]) -> list[str]:
@@ -192,7 +139,7 @@ def entries_into(argv: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def removed_by(argv: Sequence[str]) -> list[str]:
-    """The operands that a well-known program removes.
+    """The operands that a well-known program removes from where they are.
 
     >>> removed_by(["mv", "-f", "/m/a", "/m/b"])
     ['/m/a']
@@ -205,57 +152,20 @@ def removed_by(argv: Sequence[str]) -> list[str]:
     return operands if name in _REMOVING else []
 
 
-_BACKGROUND: Final = re.compile(r"(?<![&>|<])&(?![&>])")
-_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+def uses_in(line: Line) -> list[Use] | None:
+    """For each command of ``line``, what it will do; None where anything must be expected of all.
 
-
-def in_background(line: str) -> bool:
-    """Whether something in it may go on after it.
-
-    >>> in_background("a && b &> c 2>&1"), in_background("a & b")
-    (False, True)
+    With a loop, a variable, a substitution or an unknown program in it, a listing's output could come back as names of
+    files to read.
     """
-    plain = _QUOTED.sub("", line)
-    return _BACKGROUND.search(plain) is not None and re.search(r"\bwait\b", plain) is None
-
-
-def uses_in(line: str, found: Sequence[Word]) -> list[Use]:
-    """For each of the words, what the program that gets it will do.
-
-    Only a plain pipeline of well-known programs is trusted: with quotes, variables or an unknown program in it, a
-    listing's output could come back as names of files to read, so everything is ``OTHER`` then.
-    """
-    bare = _without(line, found)
-    if any(character in bare for character in "'\"$`\\{}<>*?[]~"):
-        return [_OTHER] * len(found)
-    segments = list(_segments(line))
+    if not line.is_static:
+        return None
     uses = []
-    for start, stop in segments:
-        argv = line[start:stop].split()
-        use = use_of(argv)
-        if use.kind is Kind.OTHER and not (argv and argv[0] in _TAKING_FROM_STDIN and start > 0):
-            return [_OTHER] * len(found)
+    for command in line.commands:
+        argv = command.argv
+        use = use_of(argv) if argv else Use(Kind.IGNORING)
+        known = use.kind is not Kind.OTHER or (command.piped and argv[0] in _TAKING_FROM_STDIN)
+        if not known or any(argument.startswith("--files0-from") for argument in argv):
+            return None
         uses.append(use)
-    return [
-        next(use for (start, stop), use in zip(segments, uses, strict=False) if start <= word.start < stop)
-        for word in found
-    ]
-
-
-def _without(line: str, found: Sequence[Word]) -> str:
-    pieces, at = [], 0
-    for word in found:
-        pieces.append(line[at : word.start])
-        at = word.stop
-    return "".join([*pieces, line[at:]])
-
-
-def _segments(line: str) -> Iterator[tuple[int, int]]:
-    start = 0
-    for index, character in enumerate(line):
-        if character in _OPERATORS:
-            if line[start:index].strip():
-                yield start, index
-            start = index + 1
-    if line[start:].strip():
-        yield start, len(line)
+    return uses

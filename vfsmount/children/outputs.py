@@ -10,12 +10,15 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vfsmount import real
-from vfsmount.errors import StoreError, os_error, told
+from vfsmount.children.parallel import in_parallel
+from vfsmount.children.prelude import Renaming
+from vfsmount.errors import os_error, reason
 
 if TYPE_CHECKING:
     from vfsmount.model import Attr
@@ -27,10 +30,13 @@ logger = logging.getLogger(__name__)
 _CHUNK: Final = 8 << 20
 _TOLD: Final = 20
 """Failures that are logged one by one."""
-_CANNOT: Final = "copies serve this program, and from them new and changed files alone are uploaded"
+_CANNOT: Final = "copies serve this program, and what it made of this one cannot be uploaded"
+_POINT: Final = "it is a mount point"
 _LINK: Final = "a bucket has no links and no special files"
 _ELSEWHERE: Final = "it lies outside of the mounts"
-_NAMES: Final = "it names the local copies that the program worked on, which are not there for anybody else"
+_NAMES: Final = "it is no text, and names the local copies that the program worked on, which nobody else has"
+_AFTER: Final = "something else that the program wrote could not be uploaded"
+VANISHED: Final = "somebody removed the local copies while the program worked on them, so nothing that it did is known"
 _GONE: Final = "the session that mounted it has ended"
 _REPLACED: Final = "another client, or another program, changed it since it was copied for this one"
 
@@ -61,6 +67,10 @@ class Outputs:
     """New ones."""
     new: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
+    """By their new path, the old one of files that were not changed otherwise."""
+    removed: list[str] = field(default_factory=list)
+    removed_directories: list[str] = field(default_factory=list)
     refused: dict[str, Refusal] = field(default_factory=dict)
     """With anything in here, nothing is uploaded."""
     inodes: set[int] = field(default_factory=set)
@@ -70,9 +80,24 @@ class Outputs:
         """What would be lost with the stage."""
         return [*self.directories, *self.new, *self.changed]
 
+    def is_nothing(self) -> bool:
+        return not (self.made() or self.renamed or self.removed or self.removed_directories)
+
     def lasting(self) -> list[str]:
         """What to tell of: files; directories where there are none."""
         return [*self.new, *self.changed] or self.directories
+
+
+@dataclass(slots=True)
+class Failures:
+    """What could not be done, by mounted path."""
+
+    uploads: dict[str, OSError] = field(default_factory=dict)
+    renames: dict[str, OSError] = field(default_factory=dict)
+    removals: dict[str, OSError] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.uploads or self.renames or self.removals)
 
 
 class Snapshot:
@@ -107,38 +132,52 @@ class Snapshot:
         """What has been done since :meth:`take`. No request."""
         found = Outputs(inodes={before.inode for before in self._prints.values()})
         for directory, names in self.names.items():
-            now: set[str] = set()
             try:
-                if stat.S_ISDIR(real.lstat(self.local(directory)).st_mode):
-                    now = set(real.listdir(self.local(directory)))
-            except OSError:
-                pass
+                is_directory = stat.S_ISDIR(real.lstat(self.local(directory)).st_mode)
+                now = set(real.listdir(self.local(directory))) if is_directory else names
+            except OSError:  # it is gone, and all that was in it
+                is_directory, now = True, set()
+                if self._table.is_point(directory) or self._table.is_ancestor(directory):
+                    found.refused[directory] = Refusal(errno.EBUSY, _POINT)
+            if not is_directory:
+                found.refused[directory] = Refusal(errno.EROFS, _CANNOT)
             base = directory.rstrip("/")
             for name in names - now:
-                found.refused[f"{base}/{name}"] = Refusal(errno.EROFS, _CANNOT)
+                self._gone(f"{base}/{name}", found)
             for name in now - names:
                 self._look(f"{base}/{name}", found)
         for path, before in self._prints.items():
             after = self._print(path)
             if after is not None and after != before:
                 self._compare(path, before, after, found)
-        for each in (found.directories, found.new, found.changed):
+        self._pair(found)
+        for each in (found.directories, found.new, found.changed, found.removed, found.removed_directories):
             each.sort()
         return found
 
-    def upload(self, found: Outputs) -> dict[str, OSError]:
-        """Directories before what is in them; what fails keeps nothing else from being tried. Returns the failures."""
-        failures: dict[str, OSError] = {}
-        for path in found.made():
-            try:
-                self._upload(path, found)
-            except OSError as error:
-                failures[path] = error
+    def carry_out(self, found: Outputs) -> Failures:
+        """Directories before what is in them. What fails keeps nothing else from being tried, but nothing is removed
+        then.
+        """
+        failures = Failures()
+        for path in found.directories:
+            _try(path, failures.uploads, lambda: self._make(path))  # noqa: B023 - it is called at once
+        for path, old in found.renamed.items():
+            _try(path, failures.renames, lambda: self._rename(old, path))  # noqa: B023
+        uploads = [*found.new, *found.changed]
+        failures.uploads.update(in_parallel({path: partial(self._upload, path) for path in uploads}))
+        removed = [*found.removed, *reversed(found.removed_directories)]
+        if failures:
+            failures.removals.update({path: os_error(errno.ECANCELED, path, hint=_AFTER) for path in removed})
+            return failures
+        failures.removals.update(in_parallel({path: partial(self._remove, path) for path in found.removed}))
+        for path in reversed(found.removed_directories):
+            _try(path, failures.removals, lambda: self._remove_directory(path))  # noqa: B023
         return failures
 
     def keep(self, kept: set[str]) -> None:
         """Delete all but these mounted paths of the stage, and what they lie in."""
-        wanted = {self.local(path) for path in kept}
+        wanted = {self.local(path) for path in kept} | {self.root}
         with real.passthrough():
             for at, _, names in os.walk(self.root, topdown=False):
                 with contextlib.suppress(OSError):  # what cannot be removed stays, too
@@ -148,7 +187,7 @@ class Snapshot:
                     if at not in wanted and not os.listdir(at):
                         os.rmdir(at)
 
-    # -- how
+    # -- how it finds out
 
     def _print(self, path: str) -> _Print | None:
         try:
@@ -156,6 +195,39 @@ class Snapshot:
         except OSError:
             return None
         return _Print(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode)
+
+    def _gone(self, path: str, found: Outputs) -> None:
+        if path in self.files:
+            found.removed.append(path)
+        elif path in self.names and not self._table.is_point(path):
+            found.removed_directories.append(path)
+
+    def _pair(self, found: Outputs) -> None:
+        """See which of the new files are old ones under another name, which costs no upload where that is allowed.
+
+        An inode alone does not tell: the disk gives that of a removed file to the next new one.
+        """
+        inodes = {before.inode: path for path, before in self._prints.items()}
+        removed = set(found.removed)
+        for path in (*found.new, *found.changed):
+            after = self._print(path)
+            old = inodes.get(after.inode) if after is not None else None
+            if after is not None and old in removed and self._is_renamed(old, path, after):
+                found.renamed[path] = old
+                removed.discard(old)
+        found.new = [path for path in found.new if path not in found.renamed]
+        found.changed = [path for path in found.changed if path not in found.renamed]
+        found.removed = [path for path in found.removed if path in removed]
+
+    def _is_renamed(self, old: str, path: str, after: _Print) -> bool:
+        before, mount = self._prints[old], self._table.find(path)
+        if (after.size, after.mtime_ns) != (before.size, before.mtime_ns):
+            return False
+        if not self.files[old]:
+            return True
+        other = self._table.find(old)
+        allowed = mount is not None and other is not None and mount[0] is other[0] and mount[0].fs.options.allow_rename
+        return allowed and self._digest(path) == self.digests.get(old)
 
     def _look(self, path: str, found: Outputs) -> None:
         """At something new, and all below it."""
@@ -222,43 +294,73 @@ class Snapshot:
             return Refusal(errno.EPERM, "mounted with allow_overwrite=False")
         return None
 
-    def _upload(self, path: str, found: Outputs) -> None:
+    # -- how it does the same to the mounts
+
+    def _require_mounted(self, path: str) -> None:
         mount = self._table.find(path)
         if mount is None or self._systems.get(mount[0].point) is not mount[0].fs:
             raise os_error(errno.ENODEV, path, hint=_GONE)
-        local = real.lstat(self.local(path))
-        if stat.S_ISDIR(local.st_mode):
-            self._make(path)
-            return
-        if self._names_copies(path):
+
+    def _require_unchanged(self, path: str) -> None:
+        """Raises: ESTALE; ENOENT."""
+        was, now = self.attrs[path], self._table.stat(path)
+        same = was.etag == now.etag if was.etag and now.etag else was.mtime_ns == now.mtime_ns
+        if not same or was.size != now.size:
+            raise os_error(errno.ESTALE, path, hint=_REPLACED)
+
+    def _upload(self, path: str) -> None:
+        self._require_mounted(path)
+        names = self._names_copies(path)
+        if names is None:
             raise os_error(errno.ENOTSUP, path, hint=_NAMES)
         how = os.O_CREAT | os.O_EXCL
         if path in self.attrs:
             how = os.O_CREAT | os.O_TRUNC
-            was, now = self.attrs[path], self._table.stat(path)
-            same = was.etag == now.etag if was.etag and now.etag else was.mtime_ns == now.mtime_ns
-            if not same or was.size != now.size:
-                raise os_error(errno.ESTALE, path, hint=_REPLACED)
+            self._require_unchanged(path)
+        renaming = Renaming(os.fsencode(self.root), always=True)
         opened = self._table.open(path, os.O_WRONLY | how)
         try:
             for block in _blocks(self.local(path)):
-                _write(opened, block)
+                _write(opened, renaming.feed(block) if names else block)
+            _write(opened, renaming.end())
         except BaseException:
             opened.close(abort=True)
             raise
         opened.close()
 
-    def _names_copies(self, path: str) -> bool:
-        """Whether the stage's own path shows in the content: the program was told it in the stead of a mounted one."""
+    def _names_copies(self, path: str) -> bool | None:
+        """Whether the stage's own path shows in the content: the program was told it in the stead of a mounted one.
+
+        None: it does, and in what is no text, where it cannot be replaced.
+        """
         needle = os.fsencode(self.root.lstrip("/"))
-        rest = b""
+        rest, shows, is_text = b"", False, True
         for block in _blocks(self.local(path)):
-            if needle in rest + block:
-                return True
+            shows = shows or needle in rest + block
+            is_text = is_text and b"\0" not in block
             rest = block[1 - len(needle) :]
-        return False
+        return shows if is_text or not shows else None
+
+    def _rename(self, old: str, path: str) -> None:
+        self._require_mounted(path)
+        self._require_unchanged(old)
+        if path in self.attrs:
+            self._require_unchanged(path)
+        self._table.rename(old, path)
+
+    def _remove(self, path: str) -> None:
+        self._require_mounted(path)
+        with contextlib.suppress(FileNotFoundError):
+            self._require_unchanged(path)
+            self._table.unlink(path)
+
+    def _remove_directory(self, path: str) -> None:
+        self._require_mounted(path)
+        with contextlib.suppress(FileNotFoundError):  # without keys below it there is none
+            self._table.rmdir(path)
 
     def _make(self, path: str) -> None:
+        self._require_mounted(path)
         try:
             self._table.mkdir(path)
         except FileExistsError:
@@ -266,20 +368,27 @@ class Snapshot:
                 raise
 
 
-def report(root: str, failures: dict[str, OSError]) -> None:
-    """Log what was not uploaded, why, and where it is kept."""
-    told = list(failures.items())[:_TOLD]
-    for path, error in told:
-        logger.error("%s was not uploaded: %s; what the program wrote is kept in %s%s", path, _why(error), root, path)
-    if len(failures) > len(told):
-        logger.error("%d more were not uploaded, and are kept in %s", len(failures) - len(told), root)
+def report(root: str, failures: Failures) -> None:
+    """Log what could not be done and why, and where the content is kept."""
+    told = 0
+    for what, kept, each in (
+        ("uploaded", f"; what the program wrote is kept in {root}", failures.uploads),
+        ("renamed", "", failures.renames),
+        ("removed", "", failures.removals),
+    ):
+        for path, error in list(each.items())[: max(0, _TOLD - told)]:
+            logger.error("%s was not %s: %s%s%s", path, what, reason(error), kept, path if kept else "")
+        told += len(each)
+    if told > _TOLD:
+        kept = f"; what the program wrote is kept in {root}" if failures.uploads else ""
+        logger.error("%d more could not be uploaded, renamed or removed%s", told - _TOLD, kept)
 
 
-def _why(error: OSError) -> str:
-    notes = [note.removeprefix("vfsmount: ") for note in getattr(error, "__notes__", ())]
-    if not notes and isinstance(error.__cause__, StoreError):  # Python 3.10 has no notes
-        notes = [told(error.__cause__)]
-    return ": ".join([error.strerror or str(error), *notes])
+def _try(path: str, failures: dict[str, OSError], step: Callable[[], None]) -> None:
+    try:
+        step()
+    except OSError as error:
+        failures[path] = error
 
 
 def _write(opened: OpenFile, block: bytes) -> None:

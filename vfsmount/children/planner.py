@@ -92,7 +92,7 @@ class Planner:
         if self._stages is None:
             from vfsmount.children.staging import StagingPlanner
 
-            self._stages = StagingPlanner(self._table, self._router, self._cwd)
+            self._stages = StagingPlanner(self._table, self._router, self._cwd, self._mounts_itself)
         return self._stages
 
     def concerns(self, command: Command) -> bool:
@@ -241,7 +241,14 @@ class Planner:
             argv, executable = [shell, "-c", *argv], None
         cwd = command.cwd if directory is None else native.directory(directory)
         env = None if command.env is None else {**command.env, SUPERVISOR: native.base}
-        return NativePlan(argv, executable, cwd, env, native)
+        return NativePlan(argv, executable, cwd, env, native, restore_signals=command.restore_signals)
+
+    def _mounts_itself(self, argv: Sequence[str], env: Mapping[Any, Any] | None) -> bool:
+        from vfsmount.shim.process import Command
+
+        command = Command(argv, env=env)
+        python = self._python(command)
+        return python is not None and python.lost is None and not self._is_refused(command)
 
     def _python(self, command: Command) -> PythonCommand | None:
         """The command as a Python program; None where it is another, or nothing is handed to children."""

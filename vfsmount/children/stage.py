@@ -8,11 +8,13 @@ import shutil
 import stat
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from vfsmount import real
-from vfsmount.children.outputs import Outputs, Snapshot, report
+from vfsmount.children.outputs import VANISHED, Failures, Outputs, Snapshot, report
+from vfsmount.children.parallel import in_parallel
 from vfsmount.errors import os_error
 from vfsmount.transfer.spool import scratch_directory
 
@@ -34,12 +36,18 @@ class Stage:
     """Stand-ins stand at ``root`` + their mounted path, so that names and relative paths between them hold.
 
     A sparse stand-in has the right name, size, time and mode and no content; it is for programs that open nothing.
+    Beside the root stands a witness: where somebody clears the temporary directory while a program runs, what is
+    missing then is not taken for removed by the program.
     """
 
     def __init__(self, table: MountTable) -> None:
         self._table = table
         with real.passthrough():
-            self.root: Final = tempfile.mkdtemp(prefix="vfsmount-", dir=scratch_directory())
+            base = os.path.realpath(tempfile.mkdtemp(prefix="vfsmount-", dir=scratch_directory()))
+        self.root: Final = f"{base}/t"
+        self._witness = f"{base}/witness"
+        real.mkdir(self.root, 0o700)
+        real.fd_close(real.fd_open(self._witness, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         self._snapshot = Snapshot(table, self.root)
         self._files = self._snapshot.files
         self._names = self._snapshot.names
@@ -59,7 +67,7 @@ class Stage:
         """
         self._make_parents(path)
         if attr.is_dir:
-            self._tree(path, attr, content=content, depth=depth, bounded=True)
+            self._tree(path, attr, content=content, depth=depth)
         else:
             self._file(path, attr, content=content)
         return self.local(path)
@@ -84,29 +92,40 @@ class Stage:
         return self.local(path)
 
     def outputs(self) -> Outputs:
-        """What the program made, changed or removed."""
-        return self._snapshot.outputs()
-
-    def upload(self, found: Outputs) -> bool:
-        """To the mounts. False where something could not be: that is logged, and the rest of the stage removed."""
+        """What the program made, changed or removed. Raises: ESTALE where nobody can tell any more."""
+        found = self._snapshot.outputs()
         try:
-            failures = self._snapshot.upload(found)
+            real.lstat(self._witness)
+        except OSError as error:
+            self.keep(found, VANISHED)
+            raise os_error(errno.ESTALE, self.root, hint=VANISHED) from error
+        return found
+
+    def carry_out(self, found: Outputs) -> bool:
+        """Do the same to the mounts. False where something could not be done: that is logged, and what could not be
+        uploaded kept.
+        """
+        try:
+            failures = self._snapshot.carry_out(found)
         except BaseException:
             self.keep(found, "the upload was interrupted")
             raise
-        if failures:
-            report(self.root, failures)
-            self._keep(set(failures))
-            return False
-        self.remove()
-        return True
+        if not failures:
+            self.remove()
+            return True
+        report(self.root, failures)
+        if failures.uploads:
+            self._keep(set(failures.uploads))
+        else:
+            self.remove()
+        return False
 
     def keep(self, found: Outputs, why: str) -> None:
         """Leave what the program wrote on the disk, and log that; there is nothing to leave where it wrote nothing."""
         if not found.made():
             self.remove()
             return
-        report(self.root, {path: os_error(errno.ECANCELED, path, hint=why) for path in found.lasting()})
+        report(self.root, Failures({path: os_error(errno.ECANCELED, path, hint=why) for path in found.lasting()}))
         self._keep({*found.made(), *found.refused})
 
     def remove(self) -> None:
@@ -143,10 +162,10 @@ class Stage:
         except FileExistsError:
             return
 
-    def _tree(self, path: str, attr: Attr, *, content: bool, depth: int | None, bounded: bool) -> None:
+    def _tree(self, path: str, attr: Attr, *, content: bool, depth: int | None) -> None:
         pending = [(path, attr, depth)]
         directories = []
-        count = 0
+        files: dict[str, Callable[[], None]] = {}
         while pending:
             at, found, levels = pending.pop()
             self._directory(at)
@@ -155,8 +174,7 @@ class Stage:
                 continue
             for name, entry in self._table.scandir(at):
                 inner = f"{at.rstrip('/')}/{name}"
-                count += 1
-                if count > (MAX_COPIED if content else MAX_LISTED):
+                if len(files) + len(directories) > (MAX_COPIED if content else MAX_LISTED):
                     raise os_error(errno.ENOTSUP, path, hint=_TOO_BIG)
                 if entry.is_dir:
                     pending.append((inner, entry, None if levels is None else levels - 1))
@@ -165,7 +183,13 @@ class Stage:
                     self._copied += entry.size
                     if self._copied > MAX_COPIED_BYTES:
                         raise os_error(errno.ENOTSUP, path, hint=_TOO_BIG)
-                self._file(inner, entry, content=content)
+                files[inner] = partial(self._file, inner, entry, content=content)
+        failures = in_parallel(files, stop=True) if content else {}
+        if failures:
+            raise next(iter(failures.values()))
+        if not content:
+            for make in files.values():
+                make()
         for at, found in reversed(directories):
             real.chmod(self.local(at), stat.S_IMODE(found.mode) | 0o700)
             real.utime(self.local(at), ns=(found.mtime_ns, found.mtime_ns))
@@ -225,7 +249,7 @@ def _abandon(snapshot: Snapshot, owner: int) -> None:
         _remove(snapshot.root, owner)
         return
     hint = "nobody waited for the program before its session, or this process, ended"
-    report(snapshot.root, {path: os_error(errno.ECANCELED, path, hint=hint) for path in found.lasting()})
+    report(snapshot.root, Failures({path: os_error(errno.ECANCELED, path, hint=hint) for path in found.lasting()}))
     snapshot.keep({*found.made(), *found.refused})
 
 
@@ -233,4 +257,4 @@ def _remove(root: str, owner: int) -> None:
     if real.getpid() != owner:
         return  # a forked child ends, and the program may still be at work
     with real.passthrough():
-        shutil.rmtree(root, ignore_errors=True)
+        shutil.rmtree(os.path.dirname(root), ignore_errors=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vfsmount.children.staging import changing
+from vfsmount.children.staging import by_prelude
 
 if TYPE_CHECKING:
     from vfsmount.children.native.peer import Peer
@@ -23,10 +23,13 @@ class NativePlan:
     peer: Peer
     pid: int = 0
     killed: bool = False
+    restore_signals: bool = False
 
     def in_place(self) -> list[str]:
         """``argv``, by way of a Python that changes the directory."""
-        return changing(self.argv, self.executable, self.cwd)
+        if self.cwd is None:
+            return self.argv
+        return by_prelude(self.argv, self.executable, self.cwd, restore_signals=self.restore_signals)
 
     def started(self, pid: int) -> None:
         """Nothing is left to do."""

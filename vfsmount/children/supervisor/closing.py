@@ -36,9 +36,9 @@ from vfsmount.children.supervisor.processes import (
     mapped_to_write,
     now,
     others,
-    reason,
     say,
 )
+from vfsmount.errors import reason
 
 if TYPE_CHECKING:
     from vfsmount.children.supervisor.family import Family

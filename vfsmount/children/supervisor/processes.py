@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from vfsmount import real
-from vfsmount.errors import StoreError, told
 
 _LINE: Final = 4000
 """Bytes of a line: a pipe takes so many whole or not at all."""
@@ -95,14 +94,6 @@ def is_to_write(pid: int, number: int) -> bool:
 def others(pid: int) -> list[int]:
     """All processes but that one and this one."""
     return [int(name) for name in real.listdir("/proc") if name.isdigit() and int(name) not in (pid, real.getpid())]
-
-
-def reason(error: OSError) -> str:
-    """In words, with the hint, or what the store said."""
-    notes = [note.removeprefix("vfsmount: ") for note in getattr(error, "__notes__", ())]
-    if not notes and isinstance(error.__cause__, StoreError):  # Python 3.10 has no notes
-        notes = [told(error.__cause__)]
-    return ": ".join([error.strerror or str(error), *notes])
 
 
 def duplicate(thread: int, number: int) -> int:

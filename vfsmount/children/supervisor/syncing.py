@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vfsmount.children.supervisor.call import PROCEED
-from vfsmount.children.supervisor.processes import Process, reason, say
+from vfsmount.children.supervisor.processes import Process, say
+from vfsmount.errors import reason
 
 if TYPE_CHECKING:
     from vfsmount.children.supervisor.call import Call

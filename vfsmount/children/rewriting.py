@@ -1,0 +1,287 @@
+"""One command on its way to a :class:`~vfsmount.children.staging.StagedPlan`: what it names is staged, and renamed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import re
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from vfsmount import real
+from vfsmount.children.commands import Kind, Use, archived_by, entries_into, is_shell, removed_by, use_of, uses_in
+from vfsmount.children.placing import INSIDE, Placing
+from vfsmount.children.shell import Line, NotUnderstoodError, Simple, Word, parsed
+from vfsmount.children.staging import Naming, StagedPlan, text_of, texts
+from vfsmount.errors import os_error
+from vfsmount.shim.route import follow_up
+
+if TYPE_CHECKING:
+    from vfsmount.children.stage import Stage
+    from vfsmount.children.staging import StagingPlanner
+    from vfsmount.shim.process import Command
+    from vfsmount.vfs.mounts import MountTable
+
+_ARCHIVED: Final = (
+    "copies serve child programs here, and their local names would be stored; use tar's -C, or a relative name"
+)
+_BACKGROUND: Final = "copies serve child programs here, so one that writes to a mount cannot go on in the background"
+_ENVIRONMENT: Final = "this environment variable is more than a mounted path, which a child program cannot be served by"
+
+_GLUED: Final = re.compile(r"-\w/")
+"""A short option with its path: ``-f/my-mount/x``."""
+_PLAIN: Final = re.compile(r"[\w.+-]*\+?=")
+"""What an assignment, or an option with its value, begins with."""
+_OTHER: Final = Use(Kind.OTHER)
+_READ: Final = Use(Kind.READING, 0)
+
+
+class Rewriting:
+    """Used once."""
+
+    def __init__(self, planner: StagingPlanner, stage: Stage, table: MountTable) -> None:
+        self._planner = planner
+        self._stage = stage
+        self._table = table
+        self._paths = Placing(planner, stage, table)
+
+    def plan(self, command: Command, directory: str | None) -> StagedPlan:
+        """Raises: ENOTSUP, and what the mount would refuse (EROFS, EPERM, ENOSYS); and what reading it raises."""
+        env = self._environment(command.env)
+        argv = texts(command)
+        if command.shell:
+            argv = ["/bin/sh" if command.executable is None else str(text_of(command.executable)), "-c", *argv]
+        executable = None if command.shell or command.executable is None else self._program(command.executable)
+        line = self._parsed(argv[2]) if is_shell(argv) else None
+        uses = [use_of(argv)] if line is None else uses_in(line)
+        cwd = command.cwd
+        if directory is not None:
+            self._paths.start = directory
+            cwd = self._start_in(argv, line, uses)
+        if line is None:
+            words = self._command(argv)
+        else:
+            arguments = (self._argument(text, _OTHER) for text in argv[3:])
+            words = [*argv[:2], self._line(argv[2], line, uses, command.env), *arguments]
+        naming = self._paths.naming if _is_there(executable or words[0], env, cwd) else Naming.NOTHING
+        return StagedPlan(words, executable, cwd, env, self._stage, naming, command.restore_signals)
+
+    def _environment(self, env: Mapping[Any, Any] | None) -> Mapping[Any, Any] | None:
+        """With variables that are a mounted path replaced."""
+        if env is None:
+            return None
+        replaced = dict(env)
+        for name in self._planner.environment(env):
+            key = name if name in env else os.fsencode(name)
+            text = str(text_of(env[key]))
+            target = self._paths.exact(text)
+            if target is None:
+                raise os_error(errno.ENOTSUP, text, hint=f"{name}: {_ENVIRONMENT}")
+            replaced[key] = self._paths.placed(target, _OTHER, text)
+        return replaced
+
+    def _program(self, given: object) -> object:
+        text = text_of(given)
+        target = self._planner.program(text) if text is not None and "/" in text else None
+        if target is None:
+            return given
+        try:
+            return self._stage.place(target, self._table.stat(target), content=True, depth=0)
+        except OSError as error:
+            raise follow_up(error, given) from error.__cause__
+
+    def _start_in(self, argv: Sequence[str], line: Line | None, uses: list[Use] | None) -> str:
+        assert self._paths.start is not None
+        attr = self._table.stat(self._paths.start)
+        if not attr.is_dir:
+            raise os_error(errno.ENOTDIR, self._paths.start)
+        self._paths.tell(Naming.TEXT)
+        if line is not None and uses is not None:  # what only filters opens nothing
+            uses = [use for use, each in zip(uses, line.commands, strict=True) if not each.piped or use != _OTHER]
+        if uses is None or any(use.kind is Kind.OTHER for use in uses):
+            if line is not None and line.background:
+                raise os_error(errno.ENOTSUP, argv[2], hint=_BACKGROUND)
+            return self._stage.place(self._paths.start, attr, content=True, depth=None)
+        removing = line is None and bool(removed_by(argv))
+        depths = [use.depth for use in uses if use.kind is Kind.LISTING and not removing]
+        depth = None if None in depths else max((each for each in depths if each is not None), default=0)
+        return self._stage.place(self._paths.start, attr, content=not depths, depth=depth)
+
+    # -- a program with its arguments
+
+    def _command(self, argv: list[str]) -> list[str]:
+        use = use_of(argv)
+        self._paths.require_allowed(argv)
+        for text in archived_by(argv):
+            if text.startswith("/") and self._paths.exact(text) is not None:
+                raise os_error(errno.ENOTSUP, text, hint=_ARCHIVED)
+        last = [self._argument(argv[-1], use, entries_into(argv))] if len(argv) > 1 else []
+        words = [str(self._program(argv[0])), *(self._argument(text, use) for text in argv[1:-1]), *last]
+        if argv[0].rpartition("/")[2] == "du":
+            words.insert(1, "--apparent-size")  # the stand-ins hold no blocks
+        return words
+
+    def _argument(self, text: str, use: Use, entries: tuple[str, ...] | None = None) -> str:
+        """``text`` with a mounted path in it replaced."""
+        if not text.startswith("/") and "=" not in text and not _GLUED.match(text):
+            return self._relative(text, use)
+        target = self._paths.exact(text)
+        if target is not None:
+            return self._paths.placed(target, use, text, entries)
+        if not self._planner.mentions(text):
+            return text
+        option, equals, value = (text[:2], "", text[2:]) if _GLUED.match(text) else text.partition("=")
+        target = None if self._planner.mentions(option) else self._paths.exact(value)
+        if target is None:
+            if use.kind is Kind.IGNORING:
+                return text
+            raise os_error(errno.ENOTSUP, text, hint=INSIDE)
+        if option == "of":
+            self._paths.require_writable(target, text)
+        return f"{option}{equals}{self._paths.placed(target, use, value)}"
+
+    def _relative(self, text: str, use: Use) -> str:
+        """A name relative to the directory that the program starts in; it stays as it is where that directory is
+        staged."""
+        target = None
+        if not text.startswith("-"):
+            target = self._paths.at(text)
+        if target is None:
+            if self._planner.mentions(text) and use.kind is not Kind.IGNORING:
+                raise os_error(errno.ENOTSUP, text, hint=INSIDE)
+            return text
+        attr = self._paths.attr(target)
+        if attr is None:  # a word that is no path, or an output, which is found afterwards
+            if self._paths.start is None and use.kind is Kind.OTHER:
+                return self._paths.output(target, text)
+            if use.kind is Kind.OTHER and "/" in text:
+                self._stage.place_parent(target)
+            return text
+        placed = self._paths.place(target, attr, use)
+        return text if self._paths.start is not None else placed
+
+    # -- a shell's command line
+
+    def _parsed(self, text: str) -> Line:
+        try:
+            return parsed(text)
+        except NotUnderstoodError:
+            if self._planner.mentions(text):
+                raise os_error(errno.ENOTSUP, text, hint=INSIDE) from None
+            return Line(nested=True, background=re.search(r"(?<![&>|<])&(?![&>])", text) is not None)
+
+    def _line(self, text: str, line: Line, uses: list[Use] | None, env: Mapping[Any, Any] | None) -> str:
+        """``text`` with the mounted paths in it replaced."""
+        edits: list[tuple[int, int, str]] = []
+        alone = self._left_alone(text, line, env)
+        known = uses if uses is not None else [_OTHER] * len(line.commands)
+        for command, use in zip(line.commands, known, strict=True):
+            if command not in alone:
+                edits += self._simple(command, use, line, trusted=uses is not None)
+            for each in command.redirections:
+                if each.writes and each.word.is_literal and (target := self._paths.at(each.word.text)) is not None:
+                    self._paths.require_writable(target, each.word.text)
+                how = _READ if each.operator == "<" else _OTHER
+                edits += self._word(each.word, how, line, trusted=uses is not None)
+        if not alone and any(self._planner.mentions(text[start:stop]) for start, stop in line.documents):
+            raise os_error(errno.ENOTSUP, text, hint=INSIDE)
+        for start, stop, new in sorted(edits, reverse=True):
+            text = f"{text[:start]}{new}{text[stop:]}"
+        return text
+
+    def _left_alone(self, text: str, line: Line, env: Mapping[Any, Any] | None) -> list[Simple]:
+        """Python programs, which see the mounts as they are, where nothing else would see what they do there."""
+        if self._paths.start is not None or "PYTHONPATH" in text:
+            return []
+        pythons = [each for each in line.commands if each.words and self._planner.mounts_itself(each.argv, env)]
+        others = [each for each in line.commands if each not in pythons]
+        mentioned = (word.text for each in others for word in each.all_words())
+        return [] if any(map(self._planner.mentions, mentioned)) else pythons
+
+    def _simple(self, command: Simple, use: Use, line: Line, *, trusted: bool) -> list[tuple[int, int, str]]:
+        argv = command.argv
+        edits: list[tuple[int, int, str]] = []
+        for word in command.assignments:
+            edits += self._word(word, _OTHER, line, trusted=trusted)
+        if not argv:
+            return edits
+        first, *others = command.words
+        if first.is_literal and not command.compound:
+            placed = self._program(first.text)
+            if placed != first.text:
+                self._paths.tell(Naming.TEXT)
+                edits.append((first.start, first.stop, shlex.quote(str(placed))))
+            if first.text.rpartition("/")[2] == "du" and use.kind is Kind.LISTING:
+                edits.append((first.stop, first.stop, " --apparent-size"))
+            self._paths.require_allowed([word.text if word.is_literal else "" for word in command.words])
+        archived = set(archived_by(argv))
+        entries = entries_into(argv) if all(word.is_literal for word in others) else None
+        for word in others:
+            if word.text in archived and word.text.startswith("/") and self._planner.mentions(word.text):
+                raise os_error(errno.ENOTSUP, word.text, hint=_ARCHIVED)
+            edits += self._word(word, use, line, trusted=trusted, entries=entries if word is others[-1] else None)
+        return edits
+
+    def _word(
+        self, word: Word, use: Use, line: Line, *, trusted: bool, entries: tuple[str, ...] | None = None
+    ) -> list[tuple[int, int, str]]:
+        """What is to be replaced in the line: from, to, by."""
+        if self._paths.start is not None and not trusted and not self._planner.mentions(word.text):
+            return []  # it may be relative to the directory, which is there as a whole
+        if not word.is_literal:
+            return self._expanded(word, use, line)
+        new = self._argument(word.text, use, entries)
+        if new == word.text:
+            return []
+        if line.background and use.kind is Kind.OTHER:
+            raise os_error(errno.ENOTSUP, word.text, hint=_BACKGROUND)
+        head = _PLAIN.match(word.text)
+        at = head.end() if head is not None and new.startswith(head.group()) else 0
+        return [(word.start, word.stop, f"{word.text[:at]}{shlex.quote(new[at:])}")]
+
+    def _expanded(self, word: Word, use: Use, line: Line) -> list[tuple[int, int, str]]:
+        """A word with something in it that the shell replaces: what it can become is staged."""
+        text = word.text
+        at = 0
+        if not text.startswith("/"):
+            head = _PLAIN.match(word.prefix) or _GLUED.match(word.prefix)
+            at = (head.end() - (text[head.end() - 1] == "/")) if head is not None else 0
+        value = word.prefix[at:]
+        point = next((each for each in self._table.points if value.startswith(f"{each}/")), None)
+        if point is None or ".." in value.split("/"):
+            if self._planner.mentions(text):
+                raise os_error(errno.ENOTSUP, text, hint=INSIDE)
+            if self._paths.start is not None and not word.dynamic and not text.startswith(("/", "-")):
+                self._paths.match(posixpath.join(self._paths.start, "".join(word.patterns)), use)
+            return []
+        if self._planner.mentions(text[:at]) or self._planner.mentions(text[at + len(point) :]):
+            raise os_error(errno.ENOTSUP, text, hint=INSIDE)
+        if use.kind is Kind.IGNORING:
+            use = Use(Kind.LISTING, 0, True)
+        if line.background and use.kind is Kind.OTHER:
+            raise os_error(errno.ENOTSUP, text, hint=_BACKGROUND)
+        if word.dynamic or "**" in text:
+            base = value.rpartition("/")[0]
+            attr = self._paths.attr(base)
+            if attr is not None:
+                self._paths.placed(base, _OTHER, base)
+        else:
+            self._paths.match("".join(word.patterns[at:]), use)
+        self._stage.place_parent(value)
+        self._paths.tell(Naming.ALL if use.names else Naming.TEXT)
+        start, root = word.inserted(at, shlex.quote(self._stage.root))
+        return [(start, start, root)]
+
+
+def _is_there(program: object, env: Mapping[Any, Any] | None, cwd: object) -> bool:
+    """Whether there is such a program: else its caller is to be told so by the system."""
+    name = str(text_of(program))
+    with real.passthrough():
+        if "/" not in name:
+            path = os.pathsep.join(os.fsdecode(each) for each in os.get_exec_path(env))
+            return shutil.which(name, path=path) is not None
+        name = os.path.join(os.fsdecode(cwd), name) if cwd is not None else name  # type: ignore[arg-type]
+        return os.path.isfile(name) and os.access(name, os.X_OK)
