@@ -71,6 +71,7 @@ USES_PATCHED_NAMES: Final[dict[str, str]] = {
     "cli": "runs before and after the session, and its file commands want the mount",
     "testing": "is used from tests, on both sides of the mount",
     "pytest_plugin": "is used from tests, on both sides of the mount",
+    "children/supervisor/keeper.py": "is a program of its own, which imports nothing of vfsmount",
     "children/supervisor/launcher.py": "is a program of its own, which imports nothing of vfsmount",
     "children/prelude.py": "is a program of its own, which imports nothing of vfsmount",
 }

@@ -25,8 +25,9 @@ def bucket(native_bucket: Path) -> Path:
 def killed(bucket: Path, code: str) -> Path:
     """The scratch directory of a program that has killed itself."""
     program = PRELUDE + "import signal\n" + textwrap.dedent(code) + "os.kill(os.getpid(), signal.SIGKILL)\n"
-    done = subprocess.run([sys.executable, "-W", QUIET, "-c", program, str(bucket)], timeout=100)
-    assert done.returncode == -signal.SIGKILL
+    command = [sys.executable, "-W", QUIET, "-c", program, str(bucket)]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=100)
+    assert done.returncode == -signal.SIGKILL, done.stderr
     return Path(os.environ["TMPDIR"])
 
 

@@ -85,6 +85,16 @@ class Family:
         self.is_started = True
         self._add_thread()
 
+    def has_processes(self) -> bool:
+        """Whether some are left, which this process supervises."""
+        return (
+            self._pid == real.getpid()
+            and self.is_started
+            and not self._over.is_set()
+            and self.listener.descriptor >= 0
+            and not self.listener.is_over()
+        )
+
     def wait(self) -> None:
         """Until the last process has ended, where one was there at all."""
         if self.is_started:

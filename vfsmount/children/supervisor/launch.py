@@ -16,6 +16,7 @@ from typing import Any, Final
 from vfsmount import real
 from vfsmount.children.supervisor import bpf
 from vfsmount.children.supervisor.family import Family
+from vfsmount.children.supervisor.outliving import watch
 from vfsmount.errors import os_error
 
 LAUNCHER: Final = f"{os.path.dirname(__file__)}/launcher.py"
@@ -143,6 +144,7 @@ class Launch:
         try:
             self._rendezvous.meet(pid, self.family.start)
             self._pid = pid
+            watch(self.family)
         except OSError as error:
             if error.errno is None:
                 raise
