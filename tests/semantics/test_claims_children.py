@@ -225,6 +225,34 @@ def test_fsync(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
         assert served.stored("new") == b"alpha\ny\n"
 
 
+@claim("CHILD-11")
+@pytest.mark.slow
+def test_two_that_write_one_file(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would have been lost to the other: both lines were appended, and the last one to close won."""
+    if supervision() is None:
+        pytest.skip("no seccomp user notification here")
+    append = "exec 3>> /my-mount/a.txt && echo up && read x && echo line >&3"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    for served in serving("auto", tmp_path_factory, monkeypatch, writes="staged"):
+        with subprocess.Popen(["sh", "-c", append], **pipes) as first:  # type: ignore[call-overload]
+            assert first.stdout.readline() == b"up\n"
+            with pytest.raises(PermissionError):
+                open("/my-mount/a.txt", "a")
+            second = child("sh", "-c", append)
+            assert (second.returncode, second.stdout) == (2, "")
+            assert "/my-mount/a.txt: Operation not permitted" in second.stderr
+            assert open("/my-mount/a.txt").read() == "alpha\n"
+            first.communicate(b"\n", timeout=60)
+        assert served.stored("a.txt") == b"alpha\nline\n"
+        with open("/my-mount/a.txt", "a") as file:
+            file.write("python\n")
+            file.flush()
+            assert child("sh", "-c", append).returncode == 2
+        assert served.stored("a.txt") == b"alpha\nline\npython\n"
+        assert child("sh", "-c", "echo again >> /my-mount/a.txt; echo again >> /my-mount/a.txt").returncode == 0
+        assert served.stored("a.txt") == b"alpha\nline\npython\nagain\nagain\n"
+
+
 @claim("CHILD-7")
 @pytest.mark.slow
 def test_large_files(supervised: Served) -> None:

@@ -25,7 +25,7 @@ from vfsmount.vfs.options import FsOptions
 from vfsmount.vfs.policy import Access, Node
 from vfsmount.vfs.publishing import Publisher
 from vfsmount.vfs.readfile import ReadFile
-from vfsmount.vfs.staged import StagedFile, StagedNode
+from vfsmount.vfs.staged import StagedFile, StagedNode, let_go
 from vfsmount.vfs.writefile import WriteFile
 
 SERVER_COPY_FROM: Final = 8 << 20
@@ -247,6 +247,7 @@ class Opener:
         return (Node.DIRECTORY if is_directory else Node.MISSING), None
 
     def _open_editor(self, path: str, flags: int, display: str, attr: Attr | None, began: int) -> OpenFile | None:
+        let_go(self._local.staged(path))
         node = self._local.join_staged(path)
         if node is None:
             base = None
@@ -266,7 +267,11 @@ class Opener:
                 made.close()
             if node is None:
                 return None
-        handle = self._staged_file(display, flags, node)
+        try:
+            handle = self._staged_file(display, flags, node)
+        except OSError:
+            self._publisher.released(node)
+            raise
         if flags & os.O_TRUNC:
             handle.truncate(0)
         return handle

@@ -19,6 +19,7 @@ from vfsmount.errors import AlreadyExists, NotFound, PreconditionFailed, StoreEr
 from vfsmount.model import Attr, ObjectMeta
 from vfsmount.transfer.spool import CHUNK, SpoolFile
 from vfsmount.transfer.uploader import Condition, Uploader
+from vfsmount.vfs.keeping import Editors
 from vfsmount.vfs.openfile import OpenFile
 from vfsmount.vfs.sharing import Hold
 
@@ -31,6 +32,12 @@ def time_of_no_clock(time_ns: int) -> int:
     goes by milliseconds, so that a write does not always change a file's time.
     """
     return time_ns // _ODD * _ODD + 1
+
+
+def let_go(node: StagedNode | None) -> None:
+    """Have others who keep its content hand over what they are only not done with yet."""
+    if node is not None:
+        node.editors.let_go()
 
 
 class StagedHost(Protocol):
@@ -74,6 +81,7 @@ class StagedNode:
         """Bytes, for whoever found this node just before its last handle was closed."""
         self.hold: Hold | None = None
         """That others are told of, while it is open."""
+        self.editors: Final = Editors()
         self.handles = 0
         """Open file descriptions, readers too; the file system counts them under its own lock."""
         self.is_outlived = False
@@ -252,6 +260,7 @@ class StagedNode:
     def renew_lock(self) -> None:
         """In a forked child: the lock may be held by a thread that is not here."""
         self._lock = RequestLock()
+        self.editors.renew_lock()
 
     def error(self, number: int, hint: str | None = None, cause: BaseException | None = None) -> OSError:
         return os_error(number, self.display, hint=hint, cause=cause)
@@ -326,6 +335,8 @@ class StagedFile(OpenFile):
         access = flags & os.O_ACCMODE
         self.readable = access != os.O_WRONLY
         self.writable = access != os.O_RDONLY
+        if self.writable:
+            node.editors.enter(path)
         self.node: Final = node
         self._on_close = on_close
 
@@ -397,4 +408,6 @@ class StagedFile(OpenFile):
             elif self.writable:
                 self.node.fsync()
         finally:
+            if self.writable:
+                self.node.editors.leave()
             self._on_close()

@@ -19,6 +19,7 @@ from vfsmount.children.supervisor.skeleton import Replaced
 from vfsmount.children.supervisor.writers import Writer
 from vfsmount.errors import os_error
 from vfsmount.vfs.ending import opening
+from vfsmount.vfs.keeping import kept_by
 from vfsmount.vfs.staged import StagedFile
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ def _opened(call: Call, path: str, flags: int) -> OpenFile:
     family = call.family
     for attempt in range(_ATTEMPTS):
         try:
-            return family.view.table.open(path, flags & _KNOWN)
+            with kept_by(family):
+                return family.view.table.open(path, flags & _KNOWN)
         except PermissionError:
             node = family.skeleton.node(path)
             if attempt == _ATTEMPTS - 1 or node is None or not (node.writing or node.is_open):
