@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -71,6 +72,15 @@ class Mounter:
         installation = install(context)
         self.cleanup.callback(installation.undo)
         return Mounted(points[0], store, context, installation)
+
+
+@pytest.fixture(scope="module")
+def collected() -> Iterator[None]:
+    """For tests that keep errors of replaced functions: the frames in these hold originals, for which every later
+    activation would search until they are collected.
+    """
+    yield
+    gc.collect()
 
 
 @pytest.fixture

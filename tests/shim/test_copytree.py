@@ -24,6 +24,8 @@ from vfsmount.session import activate_stores
 from vfsmount.shim import copytree as parallel
 from vfsmount.testing import CountingStore, FaultyStore, MemoryStore
 
+pytestmark = pytest.mark.usefixtures("collected")
+
 POINT = "/vfs-copied"
 OTHER = "/vfs-copied-too"
 NAMES = [

@@ -12,6 +12,8 @@ from vfsmount import CloudBucketMount
 from vfsmount.session import activate_stores
 from vfsmount.testing import CountingStore, MemoryStore
 
+pytestmark = pytest.mark.usefixtures("collected")
+
 POINT = "/vfs-copied-to"
 FILES = [f"d{number // 5}/f{number}" for number in range(20)]
 

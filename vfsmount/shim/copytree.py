@@ -188,6 +188,7 @@ class _Copying:
             return self._directory(*args, **kwargs)
         finally:
             self._stop()
+            self._failures = []
             # A cycle with ourselves: until it is collected, whoever looks for captured references finds some here.
             for name in [name for name in self._names if not name.startswith("__")]:
                 del self._names[name]
@@ -223,7 +224,10 @@ class _Copying:
             if hasattr(failed, "add_note"):
                 for note in self._notes:
                     failed.add_note(note)
-            raise failed
+            try:
+                raise failed
+            finally:
+                del failed  # with its traceback, this frame would keep itself
         return directory.metadata[1]
 
     def _walk(self, *args: Any, entries: list[Any], **kwargs: Any) -> object:
