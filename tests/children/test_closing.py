@@ -108,6 +108,18 @@ def test_no_process_ends_well(faulty: Faulty, line: str, status: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_shell_tries_again_where_a_program_writes(faulty: Faulty) -> None:
+    """As the README has it. What got there in the end has not failed, whoever asks."""
+    faulty.store.fail("put", Unavailable("in this test", operation="put", bucket="bucket", key="new"), times=2)
+    done = faulty.run("until echo x | dd of=/my-mount/new 2> /dev/null; do echo again; done; echo done")
+    assert (done.returncode, done.stdout) == (0, "again\nagain\ndone\n")
+    assert faulty.objects == {"new": b"x\n"}
+    faulty.store.fail("put", Unavailable("in this test", operation="put", bucket="bucket", key="new"), times=2)
+    assert faulty.run("cp src /my-mount/new; cp src /my-mount/other; cp src /my-mount/new").returncode == 1
+    assert faulty.objects == {"new": b"source\n"}
+
+
+@pytest.mark.slow
 def test_one_of_three(faulty: Faulty) -> None:
     faulty.refuse(key="two")
     done = faulty.run("tee /my-mount/one /my-mount/two /my-mount/three < src > /dev/null && rm src")

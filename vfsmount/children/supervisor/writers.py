@@ -246,6 +246,8 @@ class Writers:
             logger.error("what a child program wrote to %s could not be uploaded: %s", path, error)
             self.failures.append(error)
             writer.failure = error
+        else:  # whoever has tried again has got it there
+            self.failures = [error for error in self.failures if error.filename != path]
         finally:
             self._forget(writer)
         if writer.failure is not None and self.failed is not None:
