@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -23,11 +25,18 @@ def bucket(native_bucket: Path) -> Path:
 
 
 def killed(bucket: Path, code: str) -> Path:
-    """The scratch directory of a program that has killed itself."""
+    """The scratch directory of a program that has killed itself, and the processes that it prints."""
     program = PRELUDE + "import signal\n" + textwrap.dedent(code) + "os.kill(os.getpid(), signal.SIGKILL)\n"
     command = [sys.executable, "-W", QUIET, "-c", program, str(bucket)]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == -signal.SIGKILL, done.stderr
+    for pid in map(int, done.stdout.split()):  # which takes a moment to die
+        with contextlib.suppress(ProcessLookupError):
+            watch = os.pidfd_open(pid)
+            poll = select.poll()
+            poll.register(watch, select.POLLIN)
+            assert poll.poll(60_000)
+            os.close(watch)
     return Path(os.environ["TMPDIR"])
 
 
@@ -79,6 +88,7 @@ def test_a_supervisor(bucket: Path, which: str) -> None:
         import vfsmount.children.native.peer as peer
         activate()
         c_read("/my-mount/a.txt")
+        print(peer._peer[0].supervisor, flush=True)
         os.kill(peer._peer[0].supervisor, signal.SIGKILL)
     """
     if which == "the supervisor":
