@@ -80,9 +80,6 @@ class Outputs:
         """What would be lost with the stage."""
         return [*self.directories, *self.new, *self.changed]
 
-    def is_nothing(self) -> bool:
-        return not (self.made() or self.renamed or self.removed or self.removed_directories)
-
     def lasting(self) -> list[str]:
         """What to tell of: files; directories where there are none."""
         return [*self.new, *self.changed] or self.directories
