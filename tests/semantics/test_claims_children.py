@@ -238,6 +238,8 @@ def test_two_that_write_one_file(tmp_path_factory: pytest.TempPathFactory, monke
             assert first.stdout.readline() == b"up\n"
             with pytest.raises(PermissionError):
                 open("/my-mount/a.txt", "a")
+            with pytest.raises(PermissionError):
+                os.truncate("/my-mount/a.txt", 0)
             second = child("sh", "-c", append)
             assert (second.returncode, second.stdout) == (2, "")
             assert "/my-mount/a.txt: Operation not permitted" in second.stderr

@@ -30,6 +30,7 @@ from vfsmount.vfs.policy import Node
 from vfsmount.vfs.removing import Removal, rmdir_remote
 from vfsmount.vfs.renaming import MARKER, Renamer
 from vfsmount.vfs.sharing import Sharing
+from vfsmount.vfs.staged import let_go
 from vfsmount.vfs.traversal import PerTraversal, is_removing, is_under_way, missing_so_far
 
 BLOCK_SIZE: Final = 4096
@@ -281,6 +282,7 @@ class Filesystem:
 
         Raises EISDIR, ENOENT, EROFS, EPERM, EINVAL.
         """
+        let_go(self._local.staged(path))
         writer = self._local.writer(path)
         if writer is not None:
             writer.truncate(length)

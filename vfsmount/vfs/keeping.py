@@ -59,6 +59,15 @@ class Editors:
             if not self._count:
                 self._keeper = None
 
+    @contextlib.contextmanager
+    def editing(self, display: str) -> Iterator[None]:
+        """:meth:`enter`, for the length of a ``with`` block."""
+        self.enter(display)
+        try:
+            yield
+        finally:
+            self.leave()
+
     def renew_lock(self) -> None:
         """In a forked child: the lock may be held by a thread that is not here."""
         self._lock = threading.Lock()

@@ -143,6 +143,12 @@ class StagedNode:
             return self._spool.size
 
     def truncate(self, length: int) -> None:
+        """By its path. Raises: EPERM where others keep its content elsewhere."""
+        with self.editors.editing(self.display):
+            self.cut(length)
+
+    def cut(self, length: int) -> None:
+        """By a handle that may write."""
         if length < 0:
             raise self.error(errno.EINVAL)
         with self._lock:
@@ -382,7 +388,7 @@ class StagedFile(OpenFile):
             raise self.error(errno.EINVAL)
         self.require_owner()
         self.node.changed_by(self)
-        self.node.truncate(length)
+        self.node.cut(length)
 
     def utime(self, mtime_ns: int) -> None:
         self.node.utime(mtime_ns)
