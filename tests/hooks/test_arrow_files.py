@@ -13,6 +13,7 @@ import pytest
 
 from vfsmount import CloudBucketMount
 from vfsmount.errors import PermissionDenied
+from vfsmount.hooks import hook
 from vfsmount.session import activate_stores
 from vfsmount.testing import CountingStore, FaultyStore, MemoryStore
 
@@ -47,6 +48,20 @@ def test_arrows_own_format(point: str, kind: type, form: str) -> None:
     with named(path, TABLE.schema) as writer:
         writer.write_table(TABLE.slice(0, 10))
     assert getattr(pyarrow.ipc, f"open_{form}")(path).read_all().num_rows == 10
+
+
+def test_a_reader_that_is_about_to_go_keeps_nobody_from_writing(point: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of Arrow's threads may close it a moment after its last user has dropped it."""
+    path = f"{point}/t"
+    Path(path).write_bytes(b"x")
+    reader = open(path, "rb")
+    monkeypatch.setattr(hook.time, "sleep", lambda _: reader.close())
+    with pyarrow.ipc.new_file(path, TABLE.schema) as writer:
+        writer.write_table(TABLE)
+    assert pyarrow.ipc.open_file(path).read_all().equals(TABLE)
+    monkeypatch.undo()
+    with open(path, "rb"), pytest.raises(PermissionError):
+        pyarrow.ipc.new_file(path, TABLE.schema)
 
 
 def test_a_file(point: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from vfsmount.hooks.fileobjects import all_of, reads, writes
-from vfsmount.hooks.hook import Function, Hook, Seam, writing
+from vfsmount.hooks.hook import Function, Hook, Seam, open_to_write, writing
 
 
 def _file_systems(seam: Seam, module: ModuleType) -> None:
@@ -149,7 +149,7 @@ def _handler(seam: Seam, module: ModuleType) -> Any:
             return arrow.PythonFile(open(path, "rb"), mode="r")
 
         def open_output_stream(self, path: str, metadata: Any) -> Any:
-            return arrow.PythonFile(open(path, "wb"), mode="w")
+            return arrow.PythonFile(open_to_write(path, "wb"), mode="w")
 
         def open_append_stream(self, path: str, metadata: Any) -> Any:
             return arrow.PythonFile(open(path, "ab"), mode="w")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -35,13 +37,34 @@ _CLASS_METHODS: Final = (classmethod, type(vars(dict)["fromkeys"]))
 """Those of Python, and of C."""
 
 
+_LINGERING: Final = 0.02
+"""Seconds between two looks at whether a library has let go of a file."""
+_LOOKS: Final = 10
+
+
+def open_to_write(path: Any, mode: str) -> Any:
+    """``open(path, mode)`` that gives a library's own threads a moment to let go of what they have read there.
+
+    Arrow's may hold a reader's last reference when the caller has dropped his own, and need the GIL to close the file;
+    a disk would not mind, a mount has one writer or many readers. Raises: what opening it raises.
+    """
+    for _ in range(_LOOKS):
+        try:
+            return open(path, mode)
+        except PermissionError as error:
+            if error.errno != errno.EPERM:
+                raise
+        time.sleep(_LINGERING)
+    return open(path, mode)
+
+
 @contextlib.contextmanager
 def writing(path: Any) -> Iterator[Any]:
     """A new file for a library to write; where the block fails nothing of it is uploaded, whatever ``on_error`` says.
 
     The caller never had the file, and what a library leaves after a failure is of no use.
     """
-    file = open(path, "wb")
+    file = open_to_write(path, "wb")
     try:
         yield file
     except BaseException:
@@ -83,7 +106,7 @@ class Target:
     __slots__ = ("file",)
 
     def __init__(self, path: Any, mode: str) -> None:
-        self.file: Any = open(path, mode)
+        self.file: Any = open_to_write(path, mode)
         raw = raw_of(self.file)
         if raw is not None:
             raw.abort()
