@@ -7,6 +7,7 @@ that are named and write none. Of any other program anything must be expected.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -49,6 +50,15 @@ _TAKING_FROM_STDIN: Final = frozenset(
 _FIND_ACTIONS: Final = ("-exec", "-ok", "-delete", "-fprint", "-fls", "-files0-from")
 _REMOVING: Final = frozenset({"rm", "rmdir", "unlink"})
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
+_WRAPPERS: Final = {
+    "env": ("uCS", 0), "nice": ("n", 0), "nohup": ("", 0), "setsid": ("", 0), "stdbuf": ("ioe", 0),
+    "time": ("fo", 0), "timeout": ("ks", 1), "ionice": ("cnpPu", 0), "chrt": ("TPD", 1), "taskset": ("", 1),
+    "flock": ("wE", 1), "sudo": ("ugpChrtTUDR", 0), "doas": ("uC", 0), "xvfb-run": ("nsefpw", 0),
+    "unbuffer": ("", 0), "xargs": ("adEIiLnPs", 0),
+}  # fmt: skip
+"""Programs that become, or start, the one after their options and operands: the letters of options whose value is a
+word of its own, and how many operands come first."""
+_ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*=")
 
 
 def use_of(argv: Sequence[str]) -> Use:
@@ -57,7 +67,10 @@ def use_of(argv: Sequence[str]) -> Use:
     >>> use_of(["ls", "-lR", "/m"])
     Use(kind=<Kind.LISTING: 2>, depth=None, names=True)
     """
-    name = argv[0].rpartition("/")[2] if argv else ""
+    given = argv
+    name, argv = _wrapped(given)
+    if any("/" in word for word in given[1 : len(given) - len(argv)]):
+        return _OTHER  # it may be a file that the wrapper writes
     options = [argument for argument in argv[1:] if argument.startswith("-")]
     operands = len(argv) - 1 - len(options)
     if name in _IGNORING:
@@ -99,9 +112,59 @@ def _short(option: str, letters: str) -> bool:
     return not option.startswith("--") and any(letter in option for letter in letters)
 
 
-def is_shell(argv: Sequence[str]) -> bool:
-    """True for ``sh -c ...``."""
-    return len(argv) >= 3 and argv[0].rpartition("/")[2] in _SHELLS and argv[1] == "-c"
+def program_at(argv: Sequence[str]) -> int:
+    """Where the program stands that ``argv`` is about: behind ``env``, ``timeout`` and their like.
+
+    >>> program_at(["env", "-u", "A", "B=c", "nice", "-n", "5", "bash", "-c", "ls"])
+    7
+    """
+    at = 0
+    while (wrapper := _WRAPPERS.get(argv[at].rpartition("/")[2]) if at < len(argv) else None) is not None:
+        valued, operands = wrapper
+        found = at + 1
+        while found < len(argv) and (operands or argv[found].startswith("-") or _ASSIGNMENT.match(argv[found])):
+            option = argv[found]
+            if not option.startswith("-") and not _ASSIGNMENT.match(option):
+                operands -= 1
+            elif len(option) == 2 and option[1] in valued:
+                found += 1
+            found += 1
+        if found >= len(argv):
+            break
+        at = found
+    return at
+
+
+def script_at(argv: Sequence[str]) -> int | None:
+    """Where the command line stands that a shell is told with ``-c``, if it is.
+
+    >>> script_at(["timeout", "5", "bash", "-euo", "pipefail", "-c", "ls /m", "name"])
+    6
+    """
+    at = program_at(argv)
+    if at >= len(argv) or argv[at].rpartition("/")[2] not in _SHELLS:
+        return None
+    told = False
+    at += 1
+    while at < len(argv) and argv[at][:1] in ("-", "+") and len(argv[at]) > 1:
+        option = argv[at]
+        at += 1
+        if option == "--":
+            break
+        if option.startswith("--"):
+            at += option in ("--rcfile", "--init-file")
+            continue
+        told |= option[0] == "-" and "c" in option
+        at += option.count("o") + option.count("O")
+    return at if told and at < len(argv) else None
+
+
+def _wrapped(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The name of the program that ``argv`` is about, and its own arguments; what ``xargs`` starts is told others."""
+    at = program_at(argv)
+    if any(word.rpartition("/")[2] == "xargs" for word in argv[:at]):
+        at = 0
+    return (argv[at].rpartition("/")[2], argv[at:]) if argv else ("", argv)
 
 
 def archived_by(argv: Sequence[str]) -> list[str]:
@@ -110,7 +173,7 @@ def archived_by(argv: Sequence[str]) -> list[str]:
     >>> archived_by(["tar", "-czf", "/m/t.tgz", "-C", "/m", "/m/dir"])
     ['/m/dir']
     """
-    name = argv[0].rpartition("/")[2] if argv else ""
+    name, argv = _wrapped(argv)
     if name == "zip":
         return [word for word in argv[1:] if not word.startswith("-")][1:]
     if name not in ("tar", "bsdtar", "gtar") or len(argv) < 3:
@@ -128,7 +191,7 @@ def entries_into(argv: Sequence[str]) -> tuple[str, ...] | None:
     >>> entries_into(["cp", "-r", "/tmp/a", "b/", "/m"])
     ('a', 'b')
     """
-    name = argv[0].rpartition("/")[2] if argv else ""
+    name, argv = _wrapped(argv)
     if name not in ("cp", "mv") or len(argv) < 3 or argv[-1].startswith("-"):
         return None
     for option in argv[1:-1]:
@@ -144,7 +207,7 @@ def removed_by(argv: Sequence[str]) -> list[str]:
     >>> removed_by(["mv", "-f", "/m/a", "/m/b"])
     ['/m/a']
     """
-    name = argv[0].rpartition("/")[2] if argv else ""
+    name, argv = _wrapped(argv)
     operands = [argument for argument in argv[1:] if not argument.startswith("-")]
     if name == "mv":
         aside = any(_short(option, "t") or option.startswith("--target") for option in argv[1:] if option[:1] == "-")

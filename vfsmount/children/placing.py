@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from vfsmount.children.commands import Kind, Use, removed_by
+from vfsmount.children.commands import Kind, Use, program_at, removed_by
 from vfsmount.children.staging import Naming
 from vfsmount.errors import os_error
 
@@ -119,7 +119,7 @@ class Placing:
     def require_allowed(self, argv: Sequence[str]) -> None:
         """Raises: EROFS, EPERM, ENOSYS where ``argv`` removes or renames on a mount that forbids it; EBUSY."""
         operands = removed_by(argv)
-        goal = self.at(argv[-1]) if operands and argv[0].rpartition("/")[2] == "mv" else None
+        goal = self.at(argv[-1]) if operands and argv[program_at(argv)].rpartition("/")[2] == "mv" else None
         for text in filter(None, operands):
             target = self.at(text)
             found = self._table.find(target) if target is not None else None

@@ -12,7 +12,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from vfsmount import real
-from vfsmount.children.commands import Kind, Use, archived_by, entries_into, is_shell, removed_by, use_of, uses_in
+from vfsmount.children.commands import (
+    Kind,
+    Use,
+    archived_by,
+    entries_into,
+    program_at,
+    removed_by,
+    script_at,
+    use_of,
+    uses_in,
+)
 from vfsmount.children.placing import INSIDE, Placing
 from vfsmount.children.shell import Line, NotUnderstoodError, Simple, Word, parsed
 from vfsmount.children.staging import Naming, StagedPlan, text_of, texts
@@ -31,10 +41,14 @@ _ARCHIVED: Final = (
 _BACKGROUND: Final = "copies serve child programs here, so one that writes to a mount cannot go on in the background"
 _ENVIRONMENT: Final = "this environment variable is more than a mounted path, which a child program cannot be served by"
 
+_NO_MODE: Final = "files of this mount are not executable; mount with file_mode=0o755, or pass it to its interpreter"
+
 _GLUED: Final = re.compile(r"-\w/")
 """A short option with its path: ``-f/my-mount/x``."""
 _PLAIN: Final = re.compile(r"[\w.+-]*\+?=")
 """What an assignment, or an option with its value, begins with."""
+_HEADED: Final = re.compile(r"((?:[\w.+-]*\+?=)?(?:file://(?:localhost)?|file:|@))(/[^%]*)")
+"""What names a file, with its path: a URL, or ``@``, as in curl's options."""
 _OTHER: Final = Use(Kind.OTHER)
 _READ: Final = Use(Kind.READING, 0)
 
@@ -55,18 +69,22 @@ class Rewriting:
         if command.shell:
             argv = ["/bin/sh" if command.executable is None else str(text_of(command.executable)), "-c", *argv]
         executable = None if command.shell or command.executable is None else self._program(command.executable)
-        line = self._parsed(argv[2]) if is_shell(argv) else None
+        at = script_at(argv)
+        line = None if at is None else self._parsed(argv[at])
         uses = [use_of(argv)] if line is None else uses_in(line)
         cwd = command.cwd
         if directory is not None:
             self._paths.start = directory
             cwd = self._start_in(argv, line, uses)
-        if line is None:
+        if line is None or at is None:
             words = self._command(argv)
         else:
-            arguments = (self._argument(text, _OTHER) for text in argv[3:])
-            words = [*argv[:2], self._line(argv[2], line, uses, command.env), *arguments]
-        naming = self._paths.naming if _is_there(executable or words[0], env, cwd) else Naming.NOTHING
+            text = self._line(argv[at], line, uses, command.env)
+            words = [*self._before_script(argv[:at]), text, *(self._argument(each, _OTHER) for each in argv[at + 1 :])]
+        naming = self._paths.naming
+        if not _is_there(executable or words[0], env, cwd):
+            self._require_mode(command, argv[0], executable or words[0])
+            naming = Naming.NOTHING
         return StagedPlan(words, executable, cwd, env, self._stage, naming, command.restore_signals)
 
     def _environment(self, env: Mapping[Any, Any] | None) -> Mapping[Any, Any] | None:
@@ -82,6 +100,20 @@ class Rewriting:
                 raise os_error(errno.ENOTSUP, text, hint=f"{name}: {_ENVIRONMENT}")
             replaced[key] = self._paths.placed(target, _OTHER, text)
         return replaced
+
+    def _before_script(self, argv: Sequence[str]) -> list[str]:
+        """The shell with its options, and what starts it; names without a slash are none of files."""
+        words = (self._argument(text, _OTHER) if "/" in text else text for text in argv[1:])
+        return [str(self._program(argv[0])), *words]
+
+    def _require_mode(self, command: Command, given: str, program: object) -> None:
+        """Raises: EACCES, with the name that its caller knows, where ``program`` is a copy: no mount says that it can
+        be executed.
+        """
+        text = str(text_of(program))
+        if text.startswith(f"{self._stage.root}/"):
+            named = given if command.executable is None else str(text_of(command.executable))
+            raise os_error(errno.EACCES, named, hint=_NO_MODE)
 
     def _program(self, given: object) -> object:
         text = text_of(given)
@@ -120,13 +152,15 @@ class Rewriting:
                 raise os_error(errno.ENOTSUP, text, hint=_ARCHIVED)
         last = [self._argument(argv[-1], use, entries_into(argv))] if len(argv) > 1 else []
         words = [str(self._program(argv[0])), *(self._argument(text, use) for text in argv[1:-1]), *last]
-        if argv[0].rpartition("/")[2] == "du":
-            words.insert(1, "--apparent-size")  # the stand-ins hold no blocks
+        at = program_at(argv)
+        if at < len(argv) and argv[at].rpartition("/")[2] == "du" and use.kind is Kind.LISTING:
+            words.insert(at + 1, "--apparent-size")  # the stand-ins hold no blocks
         return words
 
     def _argument(self, text: str, use: Use, entries: tuple[str, ...] | None = None) -> str:
         """``text`` with a mounted path in it replaced."""
-        if not text.startswith("/") and "=" not in text and not _GLUED.match(text):
+        headed = _HEADED.fullmatch(text)
+        if headed is None and not text.startswith("/") and "=" not in text and not _GLUED.match(text):
             return self._relative(text, use)
         target = self._paths.exact(text)
         if target is not None:
@@ -134,6 +168,8 @@ class Rewriting:
         if not self._planner.mentions(text):
             return text
         option, equals, value = (text[:2], "", text[2:]) if _GLUED.match(text) else text.partition("=")
+        if headed is not None:
+            option, equals, value = headed[1], "", headed[2]
         target = None if self._planner.mentions(option) else self._paths.exact(value)
         if target is None:
             if use.kind is Kind.IGNORING:
@@ -214,8 +250,9 @@ class Rewriting:
             if placed != first.text:
                 self._paths.tell(Naming.TEXT)
                 edits.append((first.start, first.stop, shlex.quote(str(placed))))
-            if first.text.rpartition("/")[2] == "du" and use.kind is Kind.LISTING:
-                edits.append((first.stop, first.stop, " --apparent-size"))
+            about = command.words[min(program_at(argv), len(argv) - 1)]
+            if about.text.rpartition("/")[2] == "du" and use.kind is Kind.LISTING:
+                edits.append((about.stop, about.stop, " --apparent-size"))
             self._paths.require_allowed([word.text if word.is_literal else "" for word in command.words])
         archived = set(archived_by(argv))
         entries = entries_into(argv) if all(word.is_literal for word in others) else None
