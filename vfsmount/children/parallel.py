@@ -8,6 +8,7 @@ from typing import Final
 
 from vfsmount.clock import FOREVER
 from vfsmount.transfer.pool import ThreadPool
+from vfsmount.vfs.traversal import one_of_several
 
 THREADS: Final = 16
 
@@ -39,7 +40,8 @@ def in_parallel(steps: Mapping[str, Callable[[], None]], *, stop: bool = False) 
 def _attempt(step: Callable[[], None], flag: _Flag, *, stop: bool = False) -> OSError | None:
     try:
         if not flag.stopped:
-            step()
+            with one_of_several():
+                step()
     except OSError as error:
         flag.stopped |= stop
         return error

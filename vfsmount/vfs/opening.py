@@ -26,6 +26,7 @@ from vfsmount.vfs.policy import Access, Node
 from vfsmount.vfs.publishing import Publisher
 from vfsmount.vfs.readfile import ReadFile
 from vfsmount.vfs.staged import StagedFile, StagedNode, let_go
+from vfsmount.vfs.traversal import is_one_of_several
 from vfsmount.vfs.writefile import WriteFile
 
 SERVER_COPY_FROM: Final = 8 << 20
@@ -217,6 +218,8 @@ class Opener:
         replacing = policy.is_writing(flags) and flags & os.O_TRUNC and flags & os.O_CREAT and not flags & os.O_EXCL
         if replacing and self._options.allow_overwrite and self._options.writes == "sequential":
             return self._node_to_replace(path, display)
+        if _is_for_store(path, flags, self._store, self._cache, self.beginnings):
+            return Node.MISSING, None
         try:
             attr = self._lookup.attr(path, display, fresh=True)
         except FileNotFoundError as error:
@@ -243,8 +246,7 @@ class Opener:
         except OSError:
             self._lookup.outcome(below, display)
             raise
-        is_directory = self._lookup.outcome(below, display)
-        return (Node.DIRECTORY if is_directory else Node.MISSING), None
+        return (Node.DIRECTORY if self._lookup.outcome(below, display) else Node.MISSING), None
 
     def _open_editor(self, path: str, flags: int, display: str, attr: Attr | None, began: int) -> OpenFile | None:
         let_go(self._local.staged(path))
@@ -317,8 +319,7 @@ class Opener:
                 return None
             if not self._store.traits.server_copy or source.stat().size < SERVER_COPY_FROM:
                 return None
-            key, etag = source.version
-            target = key_of(self._options.key_prefix, path)
+            (key, etag), target = source.version, key_of(self._options.key_prefix, path)
             condition = exclusive and self._store.traits.conditional_put
             return lambda: self._store.copy(key, target, if_match=etag, if_none_match=condition)
 
@@ -333,6 +334,17 @@ class Opener:
         self._local.set_writer(path, handle)
         self._cache.drop(path)
         return handle
+
+
+def _is_for_store(path: str, flags: int, store: Store, cache: AttrCache, beginnings: Beginnings) -> bool:
+    """Whether the condition of the upload is to judge if the file is there: it must anyhow, and for one file of several
+    a look before it costs two requests more. Only where it is not there as far as is known."""
+    if not (flags & os.O_CREAT and flags & os.O_EXCL and is_one_of_several() and store.traits.conditional_put):
+        return False
+    if cache.is_absent(path):
+        return True
+    beginnings.asked(path)
+    return False
 
 
 def refuse(refusal: policy.Refusal | None, display: str, display2: str | None = None) -> None:
