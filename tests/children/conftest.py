@@ -49,6 +49,14 @@ def served(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
+def restricted(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Served]:
+    """Children are staged, with other options of the mount."""
+    yield from serving("staging", tmp_path_factory, monkeypatch, **request.param)
+
+
+@pytest.fixture
 def supervised(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """Children are supervised."""
     if supervision() is None:

@@ -145,3 +145,37 @@ def test_removing() -> None:
     assert removed_by(["mv", "/m/a", "/m/b", "c"]) == ["/m/a", "/m/b"]
     assert removed_by(["rm", "-f", "/m/a"]) == ["/m/a"]
     assert removed_by(["cp", "/m/a", "c"]) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ls | grep -r alpha",
+        "ls | grep -nR alpha",
+        "ls | grep -d recurse alpha",
+        "ls; grep -fa.txt b.txt",
+        "ls; grep --file=a.txt b.txt",
+        "ls; md5sum -c sums",
+        "ls; sha256sum --check sums",
+        "ls | file -f -",
+        "ls | file --files-from=-",
+        "ls | sort --random-source=a.txt -R",
+        "du -X names .",
+        "tree --gitignore",
+        "ls; jq 'import \"a\" as a; .' b.json",
+    ],
+)
+def test_options_that_have_a_known_program_open_what_is_no_word(line: str) -> None:
+    assert uses_in(parsed(line)) is None
+
+
+def test_options_that_do_not() -> None:
+    for line in (
+        "ls | grep -c alpha",
+        "ls | grep -e r -f a",
+        "md5sum a",
+        "ls | cut -c 1",
+        "file -b a",
+        "ls | sort -rn",
+    ):
+        assert uses_in(parsed(line)) is not None, line

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.children.conftest import SEED, Served, serving, stages
+from tests.children.conftest import SEED, Served, stages
 from vfsmount.children import stage
 from vfsmount.errors import Unavailable
 from vfsmount.store.memory import MemoryStore
@@ -40,13 +40,6 @@ def kept() -> Iterator[None]:
     yield
     for each in stages() - before:
         shutil.rmtree(each)
-
-
-@pytest.fixture
-def restricted(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Iterator[Served]:
-    yield from serving("staging", tmp_path_factory, monkeypatch, **request.param)
 
 
 def run(*argv: Any, **options: Any) -> int:

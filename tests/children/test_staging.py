@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import weakref
@@ -247,6 +248,41 @@ def test_signals_are_as_they_would_be(served: Served) -> None:
     assert subprocess.run(["bash", "-c", line], capture_output=True, timeout=60).stdout == b"y\n141\n"
     done = subprocess.run(["bash", "-c", line], capture_output=True, timeout=60, restore_signals=False)
     assert done.stdout == b"y\n1\n"
+
+
+def test_a_program_has_no_children_but_its_own(served: Served) -> None:
+    code = (
+        "import os, sys\n"
+        "if os.fork() == 0: os._exit(0)\n"
+        "try:\n"
+        "    while True: os.wait()\n"
+        "except ChildProcessError: print(open(sys.argv[1]).read())\n"
+    )
+    program = [sys.executable, "-I", "-S", "-c", code, "/my-mount/a.txt"]
+    assert subprocess.run(program, stdout=-1, timeout=60).stdout == b"alpha\n\n"
+
+
+def test_programs_are_served_while_ended_ones_are_not_waited_for(served: Served) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        for line in ("head -n 1 /my-mount/a.txt", "sort /my-mount/a.txt", "sh -c trap"):
+            done = subprocess.run([*line.split(), "/my-mount/a.txt"], capture_output=True, timeout=60)
+            assert (done.returncode, done.stderr, done.stdout.count(b"alpha")) == (0, b"", line.count("my-mount") * 2)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_program_that_is_told_to_end(served: Served, number: signal.Signals) -> None:
+    """Whether or not it is one that prints names; nothing of it goes on, or says anything."""
+    for program in (["tail", "-f"], ["sh", "-c", "cat $0; read x"]):
+        with subprocess.Popen([*program, "/my-mount/a.txt"], stdin=-1, stdout=-1, stderr=-1, bufsize=0) as child:
+            assert child.stdout is not None
+            assert child.stderr is not None
+            assert child.stdout.readline() == b"alpha\n"
+            child.send_signal(number)
+            assert child.wait(60) == -number
+            assert (child.stdout.read(), child.stderr.read()) == (b"", b"")
 
 
 def test_relative_names_in_a_mounted_directory(served: Served) -> None:

@@ -47,6 +47,21 @@ _TAKING_FROM_STDIN: Final = frozenset(
     "cat tac head tail nl wc cut tr uniq sort rev column grep egrep fgrep md5sum sha256sum".split()
 )
 """Filters that open nothing whose name they read."""
+_OPENING: Final = tuple(
+    (re.compile(names), re.compile(options))
+    for names, options in (
+        ("[efz]?grep", r"-\w*[rR]|-\w*f.|--(r|de|di|fi|exclude-f)|.*recurse"),
+        (r"(md5|b2|sha\d+|ck)sum", r"-\w*c|--c"),
+        ("file", r"-\w*[fmC]|--(f|m|c)"),
+        ("du", r"-\w*X|--(exclude-f|f)"),
+        ("tree", r"-\w*o|--(from|git|info)"),
+        ("hexdump", r"-\w*f"),
+        ("strings", "@"),
+        ("sort", "--r[a-z-]*="),
+        ("jq", r"-\w*L|.*(import|include)"),
+    )
+)
+"""By program, arguments with which it opens files that are no words."""
 _FIND_ACTIONS: Final = ("-exec", "-ok", "-delete", "-fprint", "-fls", "-files0-from")
 _REMOVING: Final = frozenset({"rm", "rmdir", "unlink"})
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
@@ -75,8 +90,8 @@ def use_of(argv: Sequence[str]) -> Use:
     operands = len(argv) - 1 - len(options)
     if name in _IGNORING:
         return Use(Kind.IGNORING)
-    if any(option.startswith("--files0-from") for option in options):
-        return _OTHER  # it opens what a listing may have named
+    if _opens_others(name, argv[1:]):
+        return _OTHER
     if name in ("ls", "dir", "vdir"):
         return _use_of_ls(options, operands)
     if name == "find":
@@ -87,17 +102,27 @@ def use_of(argv: Sequence[str]) -> Use:
     if name in _REMOVING:
         return Use(Kind.LISTING, None, any(_short(option, "v") or option == "--verbose" for option in options))
     if name == "tree":
-        return (
-            _OTHER
-            if "-o" in options or any("--fromfile" in option for option in options)
-            else Use(Kind.LISTING, None, True)
-        )
+        return Use(Kind.LISTING, None, True)
     if name in ("stat", "test", "[", "realpath", "readlink"):
         return Use(Kind.LISTING, 0, name not in ("test", "["))
     if name in _READING:
-        recursive = name.endswith("grep") and any(_short(option, "rR") or "recurs" in option for option in options)
-        return _OTHER if recursive else Use(Kind.READING, 0, name in _PRINTING)
+        return Use(Kind.READING, 0, name in _PRINTING)
     return _OTHER
+
+
+def _opens_others(name: str, arguments: Sequence[str]) -> bool:
+    """Whether a program that is known otherwise opens files, with these options, that are not words of their own: those
+    that a list names, or that are below a directory, or whose name is glued to the option.
+
+    >>> _opens_others("md5sum", ["-c", "sums"])
+    True
+    """
+    return any(option.startswith("--files0-from") for option in arguments) or any(
+        re.match(expression, argument) is not None
+        for names, expression in _OPENING
+        if names.fullmatch(name) is not None
+        for argument in arguments
+    )
 
 
 def _use_of_ls(options: Sequence[str], operands: int) -> Use:
@@ -227,8 +252,8 @@ def uses_in(line: Line) -> list[Use] | None:
     for command in line.commands:
         argv = command.argv
         use = use_of(argv) if argv else Use(Kind.IGNORING)
-        known = use.kind is not Kind.OTHER or (command.piped and argv[0] in _TAKING_FROM_STDIN)
-        if not known or any(argument.startswith("--files0-from") for argument in argv):
+        filters = command.piped and argv[:1] and argv[0] in _TAKING_FROM_STDIN and not _opens_others(argv[0], argv[1:])
+        if use.kind is Kind.OTHER and not filters:
             return None
         uses.append(use)
     return uses

@@ -10,7 +10,7 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -32,6 +32,7 @@ _TOLD: Final = 20
 """Failures that are logged one by one."""
 _CANNOT: Final = "copies serve this program, and what it made of this one cannot be uploaded"
 _POINT: Final = "it is a mount point"
+_UNREADABLE: Final = "its copy cannot be looked at any more, so nobody knows what the program did there"
 _LINK: Final = "a bucket has no links and no special files"
 _ELSEWHERE: Final = "it lies outside of the mounts"
 _NAMES: Final = "it is no text, and names the local copies that the program worked on, which nobody else has"
@@ -73,16 +74,18 @@ class Outputs:
     removed_directories: list[str] = field(default_factory=list)
     refused: dict[str, Refusal] = field(default_factory=dict)
     """With anything in here, nothing is uploaded."""
+    unknown: list[str] = field(default_factory=list)
+    """What cannot be looked at any more; all of it may be new."""
     inodes: set[int] = field(default_factory=set)
     """Of all files, to tell links between them from those to files elsewhere, which are as good as copies."""
 
     def made(self) -> list[str]:
         """What would be lost with the stage."""
-        return [*self.directories, *self.new, *self.changed]
+        return [*self.directories, *self.new, *self.changed, *self.unknown]
 
     def lasting(self) -> list[str]:
         """What to tell of: files; directories where there are none."""
-        return [*self.new, *self.changed] or self.directories
+        return [*self.new, *self.changed, *self.unknown] or self.directories
 
 
 @dataclass(slots=True)
@@ -132,10 +135,13 @@ class Snapshot:
             try:
                 is_directory = stat.S_ISDIR(real.lstat(self.local(directory)).st_mode)
                 now = set(real.listdir(self.local(directory))) if is_directory else names
-            except OSError:  # it is gone, and all that was in it
+            except (FileNotFoundError, NotADirectoryError):  # it is gone, and all that was in it
                 is_directory, now = True, set()
                 if self._table.is_point(directory) or self._table.is_ancestor(directory):
                     found.refused[directory] = Refusal(errno.EBUSY, _POINT)
+            except OSError as error:  # that is no reason to take anything for removed
+                self._unknown(directory, error, found)
+                continue
             if not is_directory:
                 found.refused[directory] = Refusal(errno.EROFS, _CANNOT)
             base = directory.rstrip("/")
@@ -144,7 +150,11 @@ class Snapshot:
             for name in now - names:
                 self._look(f"{base}/{name}", found)
         for path, before in self._prints.items():
-            after = self._print(path)
+            try:
+                after = self._print(path)
+            except OSError as error:
+                self._unknown(path, error, found)
+                continue
             if after is not None and after != before:
                 self._compare(path, before, after, found)
         self._pair(found)
@@ -172,11 +182,14 @@ class Snapshot:
             _try(path, failures.removals, lambda: self._remove_directory(path))  # noqa: B023
         return failures
 
-    def keep(self, kept: set[str]) -> None:
-        """Delete all but these mounted paths of the stage, and what they lie in."""
+    def keep(self, kept: set[str], unknown: Sequence[str] = ()) -> None:
+        """Delete all but these mounted paths of the stage, what they lie in, and all below the ``unknown`` ones."""
         wanted = {self.local(path) for path in kept} | {self.root}
+        whole = tuple(f"{self.local(path).rstrip('/')}/" for path in unknown)
         with real.passthrough():
             for at, _, names in os.walk(self.root, topdown=False):
+                if f"{at}/".startswith(whole):
+                    continue
                 with contextlib.suppress(OSError):  # what cannot be removed stays, too
                     for name in names:
                         if f"{at}/{name}" not in wanted:
@@ -186,10 +199,15 @@ class Snapshot:
 
     # -- how it finds out
 
+    def _unknown(self, path: str, error: OSError, found: Outputs) -> None:
+        found.refused[path] = Refusal(error.errno or errno.EIO, _UNREADABLE)
+        found.unknown.append(path)
+
     def _print(self, path: str) -> _Print | None:
+        """None where there is nothing. Raises: OSError where nobody can tell."""
         try:
             found = real.lstat(self.local(path))
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return _Print(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode)
 
@@ -207,7 +225,10 @@ class Snapshot:
         inodes = {before.inode: path for path, before in self._prints.items()}
         removed = set(found.removed)
         for path in (*found.new, *found.changed):
-            after = self._print(path)
+            try:
+                after = self._print(path)
+            except OSError:  # the upload tells why
+                continue
             old = inodes.get(after.inode) if after is not None else None
             if after is not None and old in removed and self._is_renamed(old, path, after):
                 found.renamed[path] = old
@@ -305,6 +326,14 @@ class Snapshot:
         if not same or was.size != now.size:
             raise os_error(errno.ESTALE, path, hint=_REPLACED)
 
+    def _require_absent(self, path: str) -> None:
+        """Raises: EEXIST."""
+        try:
+            self._table.stat(path)
+        except FileNotFoundError:
+            return
+        raise os_error(errno.EEXIST, path, hint=_REPLACED)
+
     def _upload(self, path: str) -> None:
         self._require_mounted(path)
         names = self._names_copies(path)
@@ -343,6 +372,8 @@ class Snapshot:
         self._require_unchanged(old)
         if path in self.attrs:
             self._require_unchanged(path)
+        else:
+            self._require_absent(path)
         self._table.rename(old, path)
 
     def _remove(self, path: str) -> None:

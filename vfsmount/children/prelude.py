@@ -120,13 +120,18 @@ def _close_all_but(kept: set[int]) -> None:
 def _replace(streams: dict[int, list[int]], root: bytes, *, always: bool) -> int | None:
     """Give the program pipes in the stead of ``streams``, which are filtered.
 
-    The program goes on in the process that it was started as, and this returns None. With ``always``, it is the new one
-    that becomes the program: who waits is told of its end when all that it wrote has been passed on. Its number is
-    returned in the process that waits for it then.
+    The program goes on in the process that it was started as, and this returns None; what filters is no child of it,
+    for a program may wait until it has none. With ``always``, it is the new one that becomes the program: who waits is
+    told of its end when all that it wrote has been passed on. Its number is returned in the process that waits for it
+    then.
     """
     pipes = {number: os.pipe() for number in streams}
+    ignored = _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # what is ignored cannot be waited for
     child = os.fork()
+    if child and not always:
+        os.waitpid(child, 0)
     if (child == 0) == always:
+        _signal.signal(_signal.SIGCHLD, ignored)
         for number, numbers in streams.items():
             for each in numbers:
                 os.dup2(pipes[number][1], each)
@@ -134,10 +139,15 @@ def _replace(streams: dict[int, list[int]], root: bytes, *, always: bool) -> int
             for each in pair:
                 os.close(each)
         return None
-    for signal in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM, _signal.SIGPIPE):
-        if not always or signal == _signal.SIGPIPE:
+    for signal in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM):
+        if not always:
             _signal.signal(signal, _signal.SIG_IGN)
+        elif _signal.getsignal(signal) != _signal.SIG_IGN:
+            _signal.signal(signal, lambda number, _: os.kill(child, number))
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
     if not always:
+        if os.fork():
+            os._exit(0)
         os.chdir("/")
     _close_all_but({*(read for read, _ in pipes.values()), *streams} | ({2} if always else set()))
     _filter({pipes[number][0]: number for number in streams}, root, always=always)

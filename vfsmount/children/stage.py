@@ -8,7 +8,7 @@ import shutil
 import stat
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -126,16 +126,16 @@ class Stage:
             self.remove()
             return
         report(self.root, Failures({path: os_error(errno.ECANCELED, path, hint=why) for path in found.lasting()}))
-        self._keep({*found.made(), *found.refused})
+        self._keep({*found.made(), *found.refused}, found.unknown)
 
     def remove(self) -> None:
         """Delete all of it. Twice is once."""
         self._abandon.detach()
         _remove(self.root, self._owner)
 
-    def _keep(self, paths: set[str]) -> None:
+    def _keep(self, paths: set[str], unknown: Sequence[str] = ()) -> None:
         self._abandon.detach()
-        self._snapshot.keep(paths)
+        self._snapshot.keep(paths, unknown)
 
     # -- how
 
@@ -250,7 +250,7 @@ def _abandon(snapshot: Snapshot, owner: int) -> None:
         return
     hint = "nobody waited for the program before its session, or this process, ended"
     report(snapshot.root, Failures({path: os_error(errno.ECANCELED, path, hint=hint) for path in found.lasting()}))
-    snapshot.keep({*found.made(), *found.refused})
+    snapshot.keep({*found.made(), *found.refused}, found.unknown)
 
 
 def _remove(root: str, owner: int) -> None:
