@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -121,3 +122,34 @@ def test_a_caller_of_a_wrapped_shell_sees_its_own_arguments(served: Served) -> N
     done = subprocess.run(argv, timeout=60, **options)
     assert (done.args, done.returncode, done.stdout) == (argv, 1, "")
     assert done.stderr == "cat: /my-mount/missing: No such file or directory\n"
+
+
+def test_a_line_inside_a_line_is_served(served: Served) -> None:
+    line = """bash -c 'cat /my-mount/a.txt > /my-mount/inner; echo "it is"'; eval "cat /my-mount/inner" """
+    assert output("sh", "-c", line) == "it is\nalpha\n"
+    assert served.stored("inner") == b"alpha\n"
+    line = "trap 'rm -f /my-mount/lock' EXIT; echo x > /my-mount/lock; cat /my-mount/lock"
+    assert output("bash", "-euc", line) == "x\n"
+    assert "lock" not in served.keys()
+    error = refused(["sh", "-c", "bash -c 'cat /my-mount/a.txt > /my-mount/b &'"])
+    assert error.errno == errno.ENOTSUP
+
+
+def test_lines_that_go_up_find_what_is_there(served: Served) -> None:
+    assert output("sh", "-c", "cd /my-mount/dir/sub && cat ../../a.txt && cat ../b*.txt") == "alpha\nbeta\n"
+    assert output("sh", "-c", "cd /my-mount/dir/sub; cd ..; cd ..; cat a.txt; pwd") == "alpha\n/my-mount\n"
+    assert output("sh", "-c", "cd sub && cat ../../a.txt", cwd="/my-mount/dir") == "alpha\n"
+    output("sh", "-c", "cd /my-mount/dir && echo new > ../a.txt && cd ..")
+    assert served.stored("a.txt") == b"new\n"
+
+
+def test_files_with_a_number_are_served_by_their_pattern(served: Served) -> None:
+    for number in range(3):
+        served.store.put(f"dir/f[1]_{number:02}.png", b"%d\n" % number)
+    show = (
+        "f = __import__('sys').argv[1]; print(*(open(f % n).read() for n in range(3))); open(f % 1, 'w').write('new')"
+    )
+    python = [sys.executable, "-I", "-c", show]
+    assert output(*python, "/my-mount/dir/f[1]_%02d.png").split() == ["0", "1", "2"]
+    assert served.stored("dir/f[1]_01.png") == b"new"
+    assert served.stored("dir/f[1]_02.png") == b"2\n"

@@ -23,6 +23,7 @@ INSIDE: Final = (
     "a mounted path inside a larger argument cannot be served to a child program; pass it as an argument of its own"
 )
 _RENAMED: Final = "mounted without allow_rename; mount with allow_rename=True, or copy and delete"
+_NUMBER: Final = re.compile(r"%0?\d*d")
 _NO_PATH: Final = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ)
 """What looking up an argument says that is no path of something that exists: a program's text after ``-c``, say."""
 
@@ -71,6 +72,7 @@ class Placing:
         self.tell(Naming.ALL if use.names else Naming.NOTHING if plain else Naming.TEXT)
         if attr is None:
             if use.kind is Kind.OTHER:
+                self._place_numbered(target)
                 return self.output(target, given)
             self._stage.place_parent(target)
             return self._spelled(target, given)
@@ -84,6 +86,12 @@ class Placing:
                 self.place(inner, there, use)
         self._stage.place(target, attr, content=True, depth=0)
         return self._spelled(target, given)
+
+    def _place_numbered(self, target: str) -> None:
+        """``frame_%03d.png`` is files of which each has a number, for ffmpeg and its like, to read or to replace."""
+        if _NUMBER.search(target.rpartition("/")[2]):
+            parts = _NUMBER.split(target)
+            self.match("*".join(re.sub(r"[*?[]", r"[\g<0>]", part) for part in parts), Use(Kind.READING, 0))
 
     def _spelled(self, target: str, given: str) -> str:
         """The copy of ``target``, as its caller spells it: programs print what they were given."""

@@ -43,6 +43,8 @@ _ENVIRONMENT: Final = "this environment variable is more than a mounted path, wh
 
 _NO_MODE: Final = "files of this mount are not executable; mount with file_mode=0o755, or pass it to its interpreter"
 
+_PLACES: Final = 8
+"""Directories that a line goes to, from which ``..`` is looked for at most."""
 _GLUED: Final = re.compile(r"-\w/")
 """A short option with its path: ``-f/my-mount/x``."""
 _PLAIN: Final = re.compile(r"[\w.+-]*\+?=")
@@ -209,11 +211,14 @@ class Rewriting:
                 raise os_error(errno.ENOTSUP, text, hint=INSIDE) from None
             return Line(nested=True, background=re.search(r"(?<![&>|<])&(?![&>])", text) is not None)
 
-    def _line(self, text: str, line: Line, uses: list[Use] | None, env: Mapping[Any, Any] | None) -> str:
-        """``text`` with the mounted paths in it replaced."""
+    def _line(
+        self, text: str, line: Line, uses: list[Use] | None, env: Mapping[Any, Any] | None, *, inner: bool = False
+    ) -> str:
+        """``text`` with the mounted paths in it replaced; ``inner``: it is within another line."""
         edits: list[tuple[int, int, str]] = []
-        alone = self._left_alone(text, line, env)
+        alone = [] if inner else self._left_alone(text, line, env)
         known = uses if uses is not None else [_OTHER] * len(line.commands)
+        self._place_above(line)
         for command, use in zip(line.commands, known, strict=True):
             if command not in alone:
                 edits += self._simple(command, use, line, trusted=uses is not None)
@@ -227,6 +232,24 @@ class Rewriting:
         for start, stop, new in sorted(edits, reverse=True):
             text = f"{text[:start]}{new}{text[stop:]}"
         return text
+
+    def _place_above(self, line: Line) -> None:
+        """Stage what lines find by way of ``..`` from where they go to: nothing else names it."""
+        entered = [self._paths.start] if self._paths.start is not None else []
+        last = line.commands[-1] if line.commands else None
+        for command in line.commands:
+            goes = command.argv[:1] in (["cd"], ["pushd"])
+            for word in () if goes and command is last else command.all_words():
+                text = word.text if word.is_literal else word.prefix.rpartition("/")[0]
+                if goes and text.startswith("/") and self._planner.routed(text) is not None:
+                    entered.append(posixpath.normpath(text))
+                for base in [] if text.startswith("/") else entered[:_PLACES]:
+                    target = posixpath.normpath(posixpath.join(base, text))
+                    above = ".." in text.split("/") and self._table.covers(target)
+                    attr = self._paths.attr(target) if above else None
+                    if attr is not None:
+                        self._paths.place(target, attr, _OTHER)
+                    entered += [target] if goes and word is not command.words[0] else []
 
     def _left_alone(self, text: str, line: Line, env: Mapping[Any, Any] | None) -> list[Simple]:
         """Python programs, which see the mounts as they are, where nothing else would see what they do there."""
@@ -256,11 +279,31 @@ class Rewriting:
             self._paths.require_allowed([word.text if word.is_literal else "" for word in command.words])
         archived = set(archived_by(argv))
         entries = entries_into(argv) if all(word.is_literal for word in others) else None
+        script = self._script(command)
         for word in others:
+            if word is script:
+                edits += self._inner(word, line)
+                continue
             if word.text in archived and word.text.startswith("/") and self._planner.mentions(word.text):
                 raise os_error(errno.ENOTSUP, word.text, hint=_ARCHIVED)
             edits += self._word(word, use, line, trusted=trusted, entries=entries if word is others[-1] else None)
         return edits
+
+    def _script(self, command: Simple) -> Word | None:
+        """The word that is a command line itself: of another shell, of ``trap`` or of ``eval``."""
+        argv = command.argv
+        at = 1 if argv[0] in ("trap", "eval") and len(argv) == 2 + (argv[0] == "trap") else script_at(argv)
+        known = at is not None and all(word.is_literal for word in command.words[: at + 1])
+        return command.words[at] if at is not None and known and self._planner.mentions(argv[at]) else None
+
+    def _inner(self, word: Word, outer: Line) -> list[tuple[int, int, str]]:
+        line = self._parsed(word.text)
+        new = self._line(word.text, line, None, None, inner=True)
+        if new == word.text:
+            return []
+        if outer.background or line.background:
+            raise os_error(errno.ENOTSUP, word.text, hint=_BACKGROUND)
+        return [(word.start, word.stop, shlex.quote(new))]
 
     def _word(
         self, word: Word, use: Use, line: Line, *, trusted: bool, entries: tuple[str, ...] | None = None
