@@ -92,3 +92,39 @@ def test_files_are_removed_without_being_fetched(bucket: Bucket) -> None:
     assert made["delete"] == FILES
     assert made["head"] + made["list_page"] < 8
     assert made["get_range"] == made["put"] == 0
+
+
+def test_what_is_only_overwritten_is_not_fetched(bucket: Bucket, local: Path) -> None:
+    (local / "g").write_text("newer")
+    with bucket.expect(head=1, list_page=1, put=1):
+        output("cp", local / "g", "/my-mount/g")
+    bucket.memory.put("sub/n001", bytes(65 << 20))  # more than would be copied
+    before = bucket.counting.counts
+    output("sh", "-c", f"cp -r {local}/g {local}/sub /my-mount")
+    made = bucket.counting.counts - before
+    assert (made["get_range"], made["put"]) == (0, 1 + FILES // 2)
+    objects = bucket.memory.objects()
+    assert (objects["g"], objects["sub/n001"], objects["sub/n003"]) == (b"newer", b"new", b"new")
+
+
+def test_what_could_be_overwritten_and_is_not_stays_as_it_is(bucket: Bucket, local: Path) -> None:
+    before = bucket.memory.objects()
+    (local / "g").write_text("newer")
+    for argv in (["cp", "-n", local / "g"], ["cp", local / "missing"], ["cp", "/my-mount/g"]):
+        subprocess.run([*argv, "/my-mount/g"], stderr=subprocess.DEVNULL, timeout=60)
+    assert bucket.memory.objects() == before
+    assert output("sh", "-c", f"cp -n {local}/g /my-mount/g; cat /my-mount/g") == "old\n"
+    assert output("sh", "-c", f"cp {local}/g /my-mount/g; cat /my-mount/g") == "newer"
+
+
+def test_what_must_not_be_overwritten_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    memory = MemoryStore()
+    memory.put("g", b"old\n")
+    (tmp_path / "g").write_text("newer")
+    mount = CloudBucketMount("bucket", allow_overwrite=False)
+    with activate_stores({"/my-mount": (mount, memory)}, children="staging"):
+        for options in ([], ["-f"]):
+            with pytest.raises((PermissionError, subprocess.CalledProcessError)):
+                output("cp", *options, tmp_path / "g", "/my-mount/g")
+    assert memory.objects() == {"g": b"old\n"}

@@ -109,6 +109,8 @@ class Snapshot:
         """Staged ones, and whether with their content."""
         self.names: Final[dict[str, set[str]]] = {}
         """Of each directory that is there."""
+        self.replaced: Final[set[str]] = set()
+        """Those without content that the program replaces as a whole, or leaves alone."""
         self.digests: Final[dict[str, bytes]] = {}
         self.attrs: Final[dict[str, Attr]] = {}
         self._table = table
@@ -275,9 +277,10 @@ class Snapshot:
                 found.refused[at] = Refusal(errno.EPERM, _LINK)
 
     def _compare(self, path: str, before: _Print, after: _Print, found: Outputs) -> None:
-        if not stat.S_ISREG(after.mode) or not self.files[path]:
+        replaced = path in self.replaced
+        if not stat.S_ISREG(after.mode) or not (self.files[path] or replaced):
             found.refused[path] = Refusal(errno.EROFS, _CANNOT)
-        elif after.size != before.size or self._digest(path) != self.digests.get(path):
+        elif replaced or after.size != before.size or self._digest(path) != self.digests.get(path):
             refusal = self._refusal(path, replacing=True)
             found.changed.append(path)
             if refusal is not None:

@@ -38,6 +38,8 @@ class Placing:
         self.naming = Naming.NOTHING
         self.start: str | None = None
         """The mounted directory that the program starts in."""
+        self.alone = True
+        """Whether only one program opens what is staged."""
 
     def _below_start(self, text: str) -> str | None:
         target = posixpath.normpath(posixpath.join(self.start or "/", text))
@@ -76,13 +78,18 @@ class Placing:
                 return self.output(target, given)
             self._stage.place_parent(target)
             return self._spelled(target, given)
+        if entries is not None and self.alone and not attr.is_dir:
+            self._stage.place(target, attr, content=False, depth=0, replaced=True)
+            return self._spelled(target, given)
         if entries is None or not attr.is_dir:
             self.place(target, attr, use)
             return self._spelled(target, given)
         for name in entries:
             inner = f"{target.rstrip('/')}/{name}"
             there = self.attr(inner)
-            if there is not None:
+            if there is not None and self.alone:
+                self._stage.place(inner, there, content=False, depth=None, replaced=True)
+            elif there is not None:
                 self.place(inner, there, use)
         self._stage.place(target, attr, content=True, depth=0)
         return self._spelled(target, given)

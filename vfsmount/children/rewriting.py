@@ -81,6 +81,7 @@ class Rewriting:
         if line is None or at is None:
             words = self._command(argv)
         else:
+            self._paths.alone = line.is_static and len(line.commands) == 1
             text = self._line(argv[at], line, uses, command.env)
             words = [*self._before_script(argv[:at]), text, *(self._argument(each, _OTHER) for each in argv[at + 1 :])]
         naming = self._paths.naming

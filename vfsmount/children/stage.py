@@ -59,17 +59,19 @@ class Stage:
         """Where ``path`` stands, or would."""
         return self.root + path
 
-    def place(self, path: str, attr: Attr, *, content: bool, depth: int | None) -> str:
+    def place(self, path: str, attr: Attr, *, content: bool, depth: int | None, replaced: bool = False) -> str:
         """Stage the file or directory ``path``; what stands there already is completed. Returns the local path.
+
+        ``replaced``: no file there is read by the program, but it may replace them as a whole.
 
         Costs the listing of ``depth`` levels (None: all), and what reading it costs where ``content``.
         Raises: ENOTSUP (too big), and what listing and reading raise.
         """
         self._make_parents(path)
         if attr.is_dir:
-            self._tree(path, attr, content=content, depth=depth)
+            self._tree(path, attr, content=content, depth=depth, replaced=replaced)
         else:
-            self._file(path, attr, content=content)
+            self._file(path, attr, content=content, replaced=replaced)
         return self.local(path)
 
     def place_parent(self, path: str) -> str:
@@ -162,7 +164,7 @@ class Stage:
         except FileExistsError:
             return
 
-    def _tree(self, path: str, attr: Attr, *, content: bool, depth: int | None) -> None:
+    def _tree(self, path: str, attr: Attr, *, content: bool, depth: int | None, replaced: bool) -> None:
         pending = [(path, attr, depth)]
         directories = []
         files: dict[str, Callable[[], None]] = {}
@@ -183,7 +185,7 @@ class Stage:
                     self._copied += entry.size
                     if self._copied > MAX_COPIED_BYTES:
                         raise os_error(errno.ENOTSUP, path, hint=_TOO_BIG)
-                files[inner] = partial(self._file, inner, entry, content=content)
+                files[inner] = partial(self._file, inner, entry, content=content, replaced=replaced)
         failures = in_parallel(files, stop=True) if content else {}
         if failures:
             raise next(iter(failures.values()))
@@ -194,7 +196,7 @@ class Stage:
             real.chmod(self.local(at), stat.S_IMODE(found.mode) | 0o700)
             real.utime(self.local(at), ns=(found.mtime_ns, found.mtime_ns))
 
-    def _file(self, path: str, attr: Attr, *, content: bool) -> None:
+    def _file(self, path: str, attr: Attr, *, content: bool, replaced: bool = False) -> None:
         had = self._files.get(path)
         if had is not None and had >= content:
             return
@@ -213,11 +215,15 @@ class Stage:
                     digest.update(block)
             else:
                 real.ftruncate(number, attr.size)
-            real.chmod(number, mode if not content or self._is_replaceable(path) else mode & ~0o222)
+            kept = (content or replaced) and not self._is_replaceable(path)
+            real.chmod(number, mode & ~0o222 if kept else mode)
             real.utime(number, ns=(attr.mtime_ns, attr.mtime_ns))
         finally:
             real.fd_close(number)
         self._files[path] = content
+        self._snapshot.replaced.discard(path)
+        if replaced and not content:
+            self._snapshot.replaced.add(path)
         self._snapshot.attrs[path] = attr
         self._snapshot.digests[path] = digest.digest()
 
