@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,3 +154,32 @@ def test_files_with_a_number_are_served_by_their_pattern(served: Served) -> None
     assert output(*python, "/my-mount/dir/f[1]_%02d.png").split() == ["0", "1", "2"]
     assert served.stored("dir/f[1]_01.png") == b"new"
     assert served.stored("dir/f[1]_02.png") == b"2\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "operands"),
+    [
+        ("tar c /m/d", ["/m/d"]),
+        ("tar -c /m/d", ["/m/d"]),
+        ("tar -c -v /m/d", ["/m/d"]),
+        ("tar --create --verbose /m/d", ["/m/d"]),
+        ("tar --create --file t /m/d", ["/m/d"]),
+        ("tar --create --file=t /m/d e", ["/m/d", "e"]),
+        ("tar cfC t /m d", ["d"]),
+        ("tar -czf t -C /m d /m/e", ["d", "/m/e"]),
+        ("tar -czft /m/d", ["/m/d"]),
+        ("tar -cf t /m/d --exclude /m/e", ["/m/d"]),
+        ("tar xf t -C /m d", []),
+        ("tar tf t", []),
+    ],
+)
+def test_what_tar_stores(line: str, operands: list[str]) -> None:
+    assert archived_by(line.split()) == operands
+
+
+def test_no_archive_has_local_names(served: Served, tmp_path: Path) -> None:
+    for argv in (["tar", "-c"], ["tar", "c"], ["tar", "-c", "-v"], ["tar", "--create", "--verbose"]):
+        assert refused([*argv, "/my-mount/dir"]).errno == errno.ENOTSUP
+        assert refused(["sh", "-c", f"{' '.join(argv)} /my-mount/dir > {tmp_path}/t"]).errno == errno.ENOTSUP
+    output("tar", "-c", "-C", "/my-mount", "-f", tmp_path / "t", "dir")
+    assert output("tar", "tf", tmp_path / "t").splitlines()[0] == "dir/"

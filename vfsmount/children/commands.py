@@ -73,6 +73,12 @@ _WRAPPERS: Final = {
 }  # fmt: skip
 """Programs that become, or start, the one after their options and operands: the letters of options whose value is a
 word of its own, and how many operands come first."""
+_TAR_VALUED: Final = "fCTXbgKNVIFHL"
+"""Letters of tar's options that have a value."""
+_TAR_VALUED_LONG: Final = frozenset(
+    "--file --directory --files-from --exclude-from --exclude --transform --xform --use-compress-program --add-file "
+    "--owner --group --mode --mtime --newer --label --format --sort --listed-incremental --blocking-factor".split()
+)
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*=")
 
 
@@ -206,8 +212,20 @@ def archived_by(argv: Sequence[str]) -> list[str]:
     makes = any(_short(option, "cru") for option in (argv[1], *argv[2:]) if option is argv[1] or option[:1] == "-")
     if not makes and not {"--create", "--append", "--update"} & set(argv):
         return []
-    taken = {2} | {at + 1 for at, word in enumerate(argv) if len(word) > 1 and word.startswith("-")}
-    return [word for at, word in enumerate(argv) if at > 1 and at not in taken and not word.startswith("-")]
+    found, taken = [], 0
+    for at, word in enumerate(argv[1:], 1):
+        if taken:
+            taken -= 1
+        elif word.startswith("--"):
+            taken = word in _TAR_VALUED_LONG
+        elif word.startswith("-") and len(word) > 1:
+            valued = re.search(f"[{_TAR_VALUED}]", word)
+            taken = valued is not None and valued.end() == len(word)
+        elif at == 1:
+            taken = len(re.findall(f"[{_TAR_VALUED}]", word))
+        else:
+            found.append(word)
+    return found
 
 
 def entries_into(argv: Sequence[str]) -> tuple[str, ...] | None:
