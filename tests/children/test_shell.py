@@ -162,6 +162,7 @@ def test_removing() -> None:
         "ls | sort --random-source=a.txt -R",
         "du -X names .",
         "tree --gitignore",
+        "ls -R; env -C dir cat b.txt",
         "ls; jq 'import \"a\" as a; .' b.json",
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import hashlib
 import os
 import signal
@@ -94,6 +95,16 @@ def test_stages_are_gone_when_the_child_ends(served: Served) -> None:
     child.wait()
     child.stdout.close()
     assert stages() == before
+
+
+def test_nothing_is_kept_of_a_program_that_has_ended(served: Served) -> None:
+    child = subprocess.Popen(["true", "/my-mount/a.txt"])
+    kept = weakref.ref(child.__dict__["_vfsmount_child"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert child.poll() == 0
+    del child
+    gc.collect()
+    assert kept() is None
 
 
 def test_a_program_that_cannot_start_leaves_nothing(served: Served) -> None:
@@ -220,6 +231,33 @@ def test_names_in_a_local_file(served: Served, tmp_path: Path) -> None:
         "/my-mount/a.txt", "/my-mount/dir/b c.txt", "/my-mount/dir/sub/c.txt"]  # fmt: skip
 
 
+def test_names_in_a_local_file_that_a_line_makes(served: Served, tmp_path: Path) -> None:
+    """Nobody takes them out of there."""
+    line = f"echo /my-mount/new > {tmp_path}/list; sort -o /my-mount/new /my-mount/a.txt"
+    assert subprocess.run(line, shell=True, timeout=60).returncode == 0
+    assert (tmp_path / "list").read_text() == "/my-mount/new\n"
+    assert served.stored("new") == b"alpha\n"
+
+
+def test_a_line_may_name_programs_that_are_not_there(served: Served) -> None:
+    done = subprocess.run("/my-mount/none || cat /my-mount/a.txt", shell=True, capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b"alpha\n")
+    assert b": /my-mount/none: not found" in done.stderr or b": /my-mount/none: No such file" in done.stderr
+
+
+@pytest.mark.parametrize("numbers", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)])
+def test_standard_streams_that_are_closed(served: Served, numbers: tuple[int, ...]) -> None:
+    def close() -> None:
+        for number in numbers:
+            os.close(number)
+
+    for argv in (["head", "-n1", "/my-mount/a.txt"], ["sh", "-c", "cat $0; echo e >&2", "/my-mount/a.txt"]):
+        with subprocess.Popen(argv, stdin=-1, stdout=-1, stderr=-1, preexec_fn=close) as child:
+            out, errors = child.communicate(b"", timeout=60)
+        assert out == (b"" if 1 in numbers else b"alpha\n")
+        assert 2 not in numbers or errors == b""
+
+
 def test_what_is_no_text_is_left_alone(served: Served) -> None:
     """It may hold lengths of what is in it; as a program that is not known writes it, so it arrives."""
     code = "import os, sys; os.write(1, os.fsencode(sys.argv[1]) + bytes(1))"
@@ -316,6 +354,7 @@ def test_the_output_of_a_listing_never_leads_to_empty_content(served: Served) ->
         "perl -e 'open F, \"/my-mount/a.txt\"'",
         "cat '/my-mount/a.txt",
         "cat <<END\n/my-mount/a.txt\nEND",
+        "cat `cat <<END\n/my-mount/a.txt\nEND\n`",
         "x=$(case y in (y) cat /my-mount/a.txt;; esac)",
         "echo x > /my-mount/new &",
         "echo x > /my-mount/$NAME &",

@@ -79,6 +79,8 @@ _TAR_VALUED_LONG: Final = frozenset(
     "--file --directory --files-from --exclude-from --exclude --transform --xform --use-compress-program --add-file "
     "--owner --group --mode --mtime --newer --label --format --sort --listed-incremental --blocking-factor".split()
 )
+_ELSEWHERE: Final = re.compile(r"-\w*[CDS]|--(ch|sp)")
+"""What has a wrapper start its program in another directory, or with other words."""
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*=")
 
 
@@ -90,8 +92,8 @@ def use_of(argv: Sequence[str]) -> Use:
     """
     given = argv
     name, argv = _wrapped(given)
-    if any("/" in word for word in given[1 : len(given) - len(argv)]):
-        return _OTHER  # it may be a file that the wrapper writes
+    if any("/" in word or _ELSEWHERE.match(word) for word in given[1 : len(given) - len(argv)]):
+        return _OTHER  # it may be a file that the wrapper writes; or names are relative to another directory
     options = [argument for argument in argv[1:] if argument.startswith("-")]
     operands = len(argv) - 1 - len(options)
     if name in _IGNORING:

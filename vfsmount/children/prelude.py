@@ -149,7 +149,8 @@ def _replace(streams: dict[int, list[int]], root: bytes, *, always: bool) -> int
         if os.fork():
             os._exit(0)
         os.chdir("/")
-    _close_all_but({*(read for read, _ in pipes.values()), *streams} | ({2} if always else set()))
+    told = {2} if always and 2 not in (write for _, write in pipes.values()) else set()  # where errors are printed
+    _close_all_but({*(read for read, _ in pipes.values()), *streams} | told)
     _filter({pipes[number][0]: number for number in streams}, root, always=always)
     if not always:
         os._exit(0)

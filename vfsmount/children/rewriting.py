@@ -128,6 +128,12 @@ class Rewriting:
         except OSError as error:
             raise follow_up(error, given) from error.__cause__
 
+    def _program_in_line(self, text: str) -> object:
+        try:
+            return self._program(text)
+        except (FileNotFoundError, NotADirectoryError):  # the shell says so, if it comes to that
+            return self._paths.placed(self._planner.program(text) or text, _READ, text)
+
     def _start_in(self, argv: Sequence[str], line: Line | None, uses: list[Use] | None) -> str:
         assert self._paths.start is not None
         attr = self._table.stat(self._paths.start)
@@ -218,7 +224,7 @@ class Rewriting:
         """``text`` with the mounted paths in it replaced; ``inner``: it is within another line."""
         edits: list[tuple[int, int, str]] = []
         alone = [] if inner else self._left_alone(text, line, env)
-        known = uses if uses is not None else [_OTHER] * len(line.commands)
+        known = uses if uses is not None else [_unknown(command, line) for command in line.commands]
         self._place_above(line)
         for command, use in zip(line.commands, known, strict=True):
             if command not in alone:
@@ -270,7 +276,7 @@ class Rewriting:
             return edits
         first, *others = command.words
         if first.is_literal and not command.compound:
-            placed = self._program(first.text)
+            placed = self._program_in_line(first.text)
             if placed != first.text:
                 self._paths.tell(Naming.TEXT)
                 edits.append((first.start, first.stop, shlex.quote(str(placed))))
@@ -355,6 +361,17 @@ class Rewriting:
         self._paths.tell(Naming.ALL if use.names else Naming.TEXT)
         start, root = word.inserted(at, shlex.quote(self._stage.root))
         return [(start, start, root)]
+
+
+def _unknown(command: Simple, line: Line) -> Use:
+    """What ``command`` does, of whose line anything must be expected.
+
+    What only prints, into a file, is told the names of the mounted files where nothing that it prints is read as names.
+    """
+    use = use_of(command.argv) if command.argv else _OTHER
+    reads_names = not line.is_static or any(each.piped for each in line.commands)
+    into_file = any(each.writes for each in command.redirections)
+    return use if use.kind is Kind.IGNORING and into_file and not reads_names else _OTHER
 
 
 def _is_there(program: object, env: Mapping[Any, Any] | None, cwd: object) -> bool:

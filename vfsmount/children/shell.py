@@ -362,6 +362,7 @@ class _Scanner:
                 word.places = [place + at for place in word.places]
         self._found.nested = True
         self._found.background |= inner.background
+        self._found.documents += ((start + at, stop + at) for start, stop in inner.documents)
         self._found.commands[-1:-1] = inner.commands
 
     def _find(self, character: str, at: int) -> int:

@@ -244,11 +244,11 @@ def _popen(context: ShimContext, running: dict[int, Child]) -> Iterator[_Functio
         __init__.__code__ = __init__.__code__.replace(co_filename=start.__code__.co_filename)
 
     def wait(self: Any, timeout: Any = None) -> int:
-        return _finish(self, wait_(self, timeout))
+        return _finish(self, wait_(self, timeout), running)
 
     def poll(self: Any) -> int | None:
         code = poll_(self)
-        return code if code is None else _finish(self, code)
+        return code if code is None else _finish(self, code, running)
 
     yield from (__init__, wait, poll)
 
@@ -287,11 +287,13 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _finish(popen: Any, code: int) -> int:
+def _finish(popen: Any, code: int, running: dict[int, Child]) -> int:
     """The exit code: that of a program whose output could not be uploaded is not 0."""
     child = popen.__dict__.pop(_ATTRIBUTE, None)
     if child is None:
         return code
+    if running.get(popen.pid) is child:  # the next program may be given the same number
+        running.pop(popen.pid, None)
     if not child.finish() and (code == 0 or child.killed):
         popen.returncode = code = FAILED
     if child.error is not None:
