@@ -235,11 +235,13 @@ def test_workers_forked_after_the_application_was_loaded(point: str) -> None:
     assert shared.read(10) == content(3)[:10]
     workers = []
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # the last worker may be told to end before it began
         for _ in range(3):
             worker = os.fork()
             if worker == 0:
                 try:
                     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
                     serve(listening, paths, shared)
                 except SystemExit:
                     vfsmount.deactivate()
@@ -247,6 +249,7 @@ def test_workers_forked_after_the_application_was_loaded(point: str) -> None:
                 finally:
                     os._exit(1)
             workers.append(worker)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         try:
             for number in (*range(FILES), *range(FILES)):
                 with socket.create_connection(listening.getsockname(), timeout=PATIENCE) as asking:
