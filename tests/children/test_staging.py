@@ -221,6 +221,16 @@ def test_errors_name_the_mounted_path(served: Served, tmp_path: Path) -> None:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
         assert done.returncode != 0
         assert ": /my-mount/none: No such file" in done.stderr
+    for argv, path in (
+        (["cat", "/my-mount/dir"], "/my-mount/dir"),
+        (["rm", "/my-mount/dir"], "'/my-mount/dir'"),
+        (["rmdir", "/my-mount/dir"], "'/my-mount/dir'"),
+        (["ls", "/my-mount/a.txt/"], "'/my-mount/a.txt/'"),
+    ):
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, env={**os.environ, "LC_ALL": "C"})
+        assert done.returncode != 0
+        assert path in done.stderr
+        assert "vfsmount-" not in done.stderr
 
 
 def test_names_in_a_local_file(served: Served, tmp_path: Path) -> None:
@@ -397,8 +407,11 @@ def test_an_environment_that_names_a_mounted_path(served: Served) -> None:
     assert output("sh", "-c", 'ls "$DATA"; echo x > "$NEW"', env=env) == "b c.txt\nsub\n"
     assert served.stored("new") == b"x\n"
     assert output("env", env={b"DATA": b"/my-mount/dir"}).startswith("DATA=/my-mount/dir\n")
-    error = refused(["env"], env={"FILES": "/my-mount/a.txt:/my-mount/b"})
-    assert (error.errno, error.filename) == (errno.ENOTSUP, "/my-mount/a.txt:/my-mount/b")
+    line = 'IFS=:; for each in $LIST; do ls -d "$each"; done'
+    env = {**os.environ, "LIST": "/my-mount/dir:/usr:/my-mount/a.txt"}
+    assert output("sh", "-c", line, env=env) == "/my-mount/dir\n/usr\n/my-mount/a.txt\n"
+    error = refused(["env"], env={"FILES": "/my-mount/a.txt,/my-mount/b"})
+    assert (error.errno, error.filename) == (errno.ENOTSUP, "/my-mount/a.txt,/my-mount/b")
 
 
 def test_an_inherited_environment_that_names_a_mount(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

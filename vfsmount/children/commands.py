@@ -108,7 +108,7 @@ def use_of(argv: Sequence[str]) -> Use:
     if name == "du":
         return Use(Kind.LISTING, None, True)
     if name in _REMOVING:
-        return Use(Kind.LISTING, None, any(_short(option, "v") or option == "--verbose" for option in options))
+        return Use(Kind.LISTING, None, True)  # of what it cannot remove
     if name == "tree":
         return Use(Kind.LISTING, None, True)
     if name in ("stat", "test", "[", "realpath", "readlink"):

@@ -70,7 +70,10 @@ class Placing:
         if use.kind is Kind.IGNORING:
             return given
         attr = self.attr(target)
-        plain = attr is not None and use.kind is not Kind.OTHER  # and its name is not told
+        # The name is not told of what is there, but where the program fails on it.
+        plain = attr is not None and use.kind is not Kind.OTHER
+        if attr is not None and (attr.is_dir if use.kind is Kind.READING else given.endswith("/") and not attr.is_dir):
+            plain = False
         self.tell(Naming.ALL if use.names else Naming.NOTHING if plain else Naming.TEXT)
         if attr is None:
             if use.kind is Kind.OTHER:

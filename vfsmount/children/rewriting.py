@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from vfsmount import real
+from vfsmount.children.arguments import GLUED, OTHER, READ, Arguments
 from vfsmount.children.commands import (
     Kind,
     Use,
@@ -27,7 +28,6 @@ from vfsmount.children.placing import INSIDE, Placing
 from vfsmount.children.shell import Line, NotUnderstoodError, Simple, Word, parsed
 from vfsmount.children.staging import Naming, StagedPlan, text_of, texts
 from vfsmount.errors import os_error
-from vfsmount.shim.route import follow_up
 
 if TYPE_CHECKING:
     from vfsmount.children.stage import Stage
@@ -39,20 +39,10 @@ _ARCHIVED: Final = (
     "copies serve child programs here, and their local names would be stored; use tar's -C, or a relative name"
 )
 _BACKGROUND: Final = "copies serve child programs here, so one that writes to a mount cannot go on in the background"
-_ENVIRONMENT: Final = "this environment variable is more than a mounted path, which a child program cannot be served by"
-
-_NO_MODE: Final = "files of this mount are not executable; mount with file_mode=0o755, or pass it to its interpreter"
-
 _PLACES: Final = 8
 """Directories that a line goes to, from which ``..`` is looked for at most."""
-_GLUED: Final = re.compile(r"-\w/")
-"""A short option with its path: ``-f/my-mount/x``."""
 _PLAIN: Final = re.compile(r"[\w.+-]*\+?=")
 """What an assignment, or an option with its value, begins with."""
-_HEADED: Final = re.compile(r"((?:[\w.+-]*\+?=)?(?:file://(?:localhost)?|file:|@))(/[^%]*)")
-"""What names a file, with its path: a URL, or ``@``, as in curl's options."""
-_OTHER: Final = Use(Kind.OTHER)
-_READ: Final = Use(Kind.READING, 0)
 
 
 class Rewriting:
@@ -63,14 +53,15 @@ class Rewriting:
         self._stage = stage
         self._table = table
         self._paths = Placing(planner, stage, table)
+        self._words = Arguments(planner, stage, table, self._paths)
 
     def plan(self, command: Command, directory: str | None) -> StagedPlan:
         """Raises: ENOTSUP, and what the mount would refuse (EROFS, EPERM, ENOSYS); and what reading it raises."""
-        env = self._environment(command.env)
+        env = self._words.environment(command.env)
         argv = texts(command)
         if command.shell:
             argv = ["/bin/sh" if command.executable is None else str(text_of(command.executable)), "-c", *argv]
-        executable = None if command.shell or command.executable is None else self._program(command.executable)
+        executable = None if command.shell or command.executable is None else self._words.program(command.executable)
         at = script_at(argv)
         line = None if at is None else self._parsed(argv[at])
         uses = [use_of(argv)] if line is None else uses_in(line)
@@ -83,56 +74,21 @@ class Rewriting:
         else:
             self._paths.alone = line.is_static and len(line.commands) == 1
             text = self._line(argv[at], line, uses, command.env)
-            words = [*self._before_script(argv[:at]), text, *(self._argument(each, _OTHER) for each in argv[at + 1 :])]
+            words = [
+                *self._before_script(argv[:at]),
+                text,
+                *(self._words.argument(each, OTHER) for each in argv[at + 1 :]),
+            ]
         naming = self._paths.naming
         if not _is_there(executable or words[0], env, cwd):
-            self._require_mode(command, argv[0], executable or words[0])
+            self._words.require_mode(command, argv[0], executable or words[0])
             naming = Naming.NOTHING
         return StagedPlan(words, executable, cwd, env, self._stage, naming, command.restore_signals)
 
-    def _environment(self, env: Mapping[Any, Any] | None) -> Mapping[Any, Any] | None:
-        """With variables that are a mounted path replaced."""
-        if env is None:
-            return None
-        replaced = dict(env)
-        for name in self._planner.environment(env):
-            key = name if name in env else os.fsencode(name)
-            text = str(text_of(env[key]))
-            target = self._paths.exact(text)
-            if target is None:
-                raise os_error(errno.ENOTSUP, text, hint=f"{name}: {_ENVIRONMENT}")
-            replaced[key] = self._paths.placed(target, _OTHER, text)
-        return replaced
-
     def _before_script(self, argv: Sequence[str]) -> list[str]:
         """The shell with its options, and what starts it; names without a slash are none of files."""
-        words = (self._argument(text, _OTHER) if "/" in text else text for text in argv[1:])
-        return [str(self._program(argv[0])), *words]
-
-    def _require_mode(self, command: Command, given: str, program: object) -> None:
-        """Raises: EACCES, with the name that its caller knows, where ``program`` is a copy: no mount says that it can
-        be executed.
-        """
-        text = str(text_of(program))
-        if text.startswith(f"{self._stage.root}/"):
-            named = given if command.executable is None else str(text_of(command.executable))
-            raise os_error(errno.EACCES, named, hint=_NO_MODE)
-
-    def _program(self, given: object) -> object:
-        text = text_of(given)
-        target = self._planner.program(text) if text is not None and "/" in text else None
-        if target is None:
-            return given
-        try:
-            return self._stage.place(target, self._table.stat(target), content=True, depth=0)
-        except OSError as error:
-            raise follow_up(error, given) from error.__cause__
-
-    def _program_in_line(self, text: str) -> object:
-        try:
-            return self._program(text)
-        except (FileNotFoundError, NotADirectoryError):  # the shell says so, if it comes to that
-            return self._paths.placed(self._planner.program(text) or text, _READ, text)
+        words = (self._words.argument(text, OTHER) if "/" in text else text for text in argv[1:])
+        return [str(self._words.program(argv[0])), *words]
 
     def _start_in(self, argv: Sequence[str], line: Line | None, uses: list[Use] | None) -> str:
         assert self._paths.start is not None
@@ -141,7 +97,7 @@ class Rewriting:
             raise os_error(errno.ENOTDIR, self._paths.start)
         self._paths.tell(Naming.TEXT)
         if line is not None and uses is not None:  # what only filters opens nothing
-            uses = [use for use, each in zip(uses, line.commands, strict=True) if not each.piped or use != _OTHER]
+            uses = [use for use, each in zip(uses, line.commands, strict=True) if not each.piped or use != OTHER]
         if uses is None or any(use.kind is Kind.OTHER for use in uses):
             if line is not None and line.background:
                 raise os_error(errno.ENOTSUP, argv[2], hint=_BACKGROUND)
@@ -159,54 +115,16 @@ class Rewriting:
         for text in archived_by(argv):
             if text.startswith("/") and self._paths.exact(text) is not None:
                 raise os_error(errno.ENOTSUP, text, hint=_ARCHIVED)
-        last = [self._argument(argv[-1], use, entries_into(argv))] if len(argv) > 1 else []
-        words = [str(self._program(argv[0])), *(self._argument(text, use) for text in argv[1:-1]), *last]
+        last = [self._words.argument(argv[-1], use, entries_into(argv))] if len(argv) > 1 else []
+        words = [
+            str(self._words.program(argv[0])),
+            *(self._words.argument(text, use) for text in argv[1:-1]),
+            *last,
+        ]
         at = program_at(argv)
         if at < len(argv) and argv[at].rpartition("/")[2] == "du" and use.kind is Kind.LISTING:
             words.insert(at + 1, "--apparent-size")  # the stand-ins hold no blocks
         return words
-
-    def _argument(self, text: str, use: Use, entries: tuple[str, ...] | None = None) -> str:
-        """``text`` with a mounted path in it replaced."""
-        headed = _HEADED.fullmatch(text)
-        if headed is None and not text.startswith("/") and "=" not in text and not _GLUED.match(text):
-            return self._relative(text, use)
-        target = self._paths.exact(text)
-        if target is not None:
-            return self._paths.placed(target, use, text, entries)
-        if not self._planner.mentions(text):
-            return text
-        option, equals, value = (text[:2], "", text[2:]) if _GLUED.match(text) else text.partition("=")
-        if headed is not None:
-            option, equals, value = headed[1], "", headed[2]
-        target = None if self._planner.mentions(option) else self._paths.exact(value)
-        if target is None:
-            if use.kind is Kind.IGNORING:
-                return text
-            raise os_error(errno.ENOTSUP, text, hint=INSIDE)
-        if option == "of":
-            self._paths.require_writable(target, text)
-        return f"{option}{equals}{self._paths.placed(target, use, value)}"
-
-    def _relative(self, text: str, use: Use) -> str:
-        """A name relative to the directory that the program starts in; it stays as it is where that directory is
-        staged."""
-        target = None
-        if not text.startswith("-"):
-            target = self._paths.at(text)
-        if target is None:
-            if self._planner.mentions(text) and use.kind is not Kind.IGNORING:
-                raise os_error(errno.ENOTSUP, text, hint=INSIDE)
-            return text
-        attr = self._paths.attr(target)
-        if attr is None:  # a word that is no path, or an output, which is found afterwards
-            if self._paths.start is None and use.kind is Kind.OTHER:
-                return self._paths.output(target, text)
-            if use.kind is Kind.OTHER and "/" in text:
-                self._stage.place_parent(target)
-            return text
-        placed = self._paths.place(target, attr, use)
-        return text if self._paths.start is not None else placed
 
     # -- a shell's command line
 
@@ -232,7 +150,7 @@ class Rewriting:
             for each in command.redirections:
                 if each.writes and each.word.is_literal and (target := self._paths.at(each.word.text)) is not None:
                     self._paths.require_writable(target, each.word.text)
-                how = _READ if each.operator == "<" else _OTHER
+                how = READ if each.operator == "<" else OTHER
                 edits += self._word(each.word, how, line, trusted=uses is not None)
         if not alone and any(self._planner.mentions(text[start:stop]) for start, stop in line.documents):
             raise os_error(errno.ENOTSUP, text, hint=INSIDE)
@@ -255,7 +173,7 @@ class Rewriting:
                     above = ".." in text.split("/") and self._table.covers(target)
                     attr = self._paths.attr(target) if above else None
                     if attr is not None:
-                        self._paths.place(target, attr, _OTHER)
+                        self._paths.place(target, attr, OTHER)
                     entered += [target] if goes and word is not command.words[0] else []
 
     def _left_alone(self, text: str, line: Line, env: Mapping[Any, Any] | None) -> list[Simple]:
@@ -271,12 +189,12 @@ class Rewriting:
         argv = command.argv
         edits: list[tuple[int, int, str]] = []
         for word in command.assignments:
-            edits += self._word(word, _OTHER, line, trusted=trusted)
+            edits += self._word(word, OTHER, line, trusted=trusted)
         if not argv:
             return edits
         first, *others = command.words
         if first.is_literal and not command.compound:
-            placed = self._program_in_line(first.text)
+            placed = self._words.program_in_line(first.text)
             if placed != first.text:
                 self._paths.tell(Naming.TEXT)
                 edits.append((first.start, first.stop, shlex.quote(str(placed))))
@@ -320,7 +238,7 @@ class Rewriting:
             return []  # it may be relative to the directory, which is there as a whole
         if not word.is_literal:
             return self._expanded(word, use, line)
-        new = self._argument(word.text, use, entries)
+        new = self._words.argument(word.text, use, entries)
         if new == word.text:
             return []
         if line.background and use.kind is Kind.OTHER:
@@ -334,7 +252,7 @@ class Rewriting:
         text = word.text
         at = 0
         if not text.startswith("/"):
-            head = _PLAIN.match(word.prefix) or _GLUED.match(word.prefix)
+            head = _PLAIN.match(word.prefix) or GLUED.match(word.prefix)
             at = (head.end() - (text[head.end() - 1] == "/")) if head is not None else 0
         value = word.prefix[at:]
         point = next((each for each in self._table.points if value.startswith(f"{each}/")), None)
@@ -354,7 +272,7 @@ class Rewriting:
             base = value.rpartition("/")[0]
             attr = self._paths.attr(base)
             if attr is not None:
-                self._paths.placed(base, _OTHER, base)
+                self._paths.placed(base, OTHER, base)
         else:
             self._paths.match("".join(word.patterns[at:]), use)
         self._stage.place_parent(value)
@@ -368,10 +286,10 @@ def _unknown(command: Simple, line: Line) -> Use:
 
     What only prints, into a file, is told the names of the mounted files where nothing that it prints is read as names.
     """
-    use = use_of(command.argv) if command.argv else _OTHER
+    use = use_of(command.argv) if command.argv else OTHER
     reads_names = not line.is_static or any(each.piped for each in line.commands)
     into_file = any(each.writes for each in command.redirections)
-    return use if use.kind is Kind.IGNORING and into_file and not reads_names else _OTHER
+    return use if use.kind is Kind.IGNORING and into_file and not reads_names else OTHER
 
 
 def _is_there(program: object, env: Mapping[Any, Any] | None, cwd: object) -> bool:
