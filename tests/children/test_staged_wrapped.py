@@ -72,7 +72,8 @@ def test_a_program_that_no_mode_lets_be_executed_is_named_as_its_caller_named_it
     for options in ({}, {"executable": "/my-mount/a.txt"}):
         error = refused(["/my-mount/a.txt" if not options else "name"], **options)
         assert (error.errno, error.filename) == (errno.EACCES, "/my-mount/a.txt")
-        assert "file_mode" in "".join(getattr(error, "__notes__", [])) or "file_mode" in str(error)
+        if sys.version_info >= (3, 11):  # exceptions have notes
+            assert "file_mode" in "".join(error.__notes__)
 
 
 def test_an_executable_program_without_arguments_starts(
