@@ -257,27 +257,23 @@ def test_waitid(served: Served, here: Path, kept: None, monkeypatch: pytest.Monk
     assert told.si_status == 1
 
 
-def test_what_another_changed_meanwhile_is_not_overwritten(
-    served: Served, kept: None, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("line", "key", "why", "content"),
+    [
+        ("echo x >> /my-mount/a.txt", "a.txt", "Stale file handle", "alpha\nx\n"),
+        ("echo x > /my-mount/new", "new", "File exists", "x\n"),
+    ],
+)
+def test_what_another_wrote_meanwhile_is_not_overwritten(
+    served: Served, kept: None, caplog: pytest.LogCaptureFixture, line: str, key: str, why: str, content: str
 ) -> None:
-    child = subprocess.Popen(["sh", "-c", "read line; echo x >> /my-mount/a.txt"], stdin=subprocess.PIPE)
-    Path("/my-mount/a.txt").write_text("of another\n")
+    child = subprocess.Popen(["sh", "-c", f"read line; {line}"], stdin=subprocess.PIPE)
+    Path(f"/my-mount/{key}").write_text("of another\n")
     child.communicate(b"\n", timeout=60)
     assert child.returncode == 1
-    assert "Stale file handle" in caplog.text
-    assert the_kept(caplog).read_text() == "alpha\nx\n"
-    assert served.stored("a.txt") == b"of another\n"
-
-
-def test_what_another_made_meanwhile_is_not_overwritten(
-    served: Served, kept: None, caplog: pytest.LogCaptureFixture
-) -> None:
-    child = subprocess.Popen(["sh", "-c", "read line; echo x > /my-mount/new"], stdin=subprocess.PIPE)
-    Path("/my-mount/new").write_text("of another\n")
-    child.communicate(b"\n", timeout=60)
-    assert child.returncode == 1
-    assert the_kept(caplog).read_text() == "x\n"
-    assert served.stored("new") == b"of another\n"
+    assert why in caplog.text
+    assert the_kept(caplog).read_text() == content
+    assert served.stored(key) == b"of another\n"
 
 
 @pytest.mark.parametrize("what", ["ln -s x $0.new; echo $0 > $0", "mkfifo $0.new", "rm $0; mkdir $0", "ln $0 $0.new",

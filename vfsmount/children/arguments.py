@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from vfsmount.children.commands import Kind, Use
+from vfsmount.children.commands import OTHER, READ, Kind, Use
 from vfsmount.children.placing import INSIDE, Placing
 from vfsmount.children.staging import text_of
 from vfsmount.errors import os_error
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from vfsmount.shim.process import Command
     from vfsmount.vfs.mounts import MountTable
 
-OTHER: Final = Use(Kind.OTHER)
-READ: Final = Use(Kind.READING, 0)
 GLUED: Final = re.compile(r"-\w/")
 """A short option with its path: ``-f/my-mount/x``."""
 _HEADED: Final = re.compile(r"((?:[\w.+-]*\+?=)?(?:file://(?:localhost)?|file:|@))(/[^%]*)")

@@ -34,7 +34,8 @@ class Use(NamedTuple):
     """True where it prints the names that it was given."""
 
 
-_OTHER: Final = Use(Kind.OTHER)
+OTHER: Final = Use(Kind.OTHER)
+READ: Final = Use(Kind.READING, 0)
 _IGNORING: Final = frozenset({"echo", "printf", "true", "false", "basename", "dirname", "sleep", ":"})
 _READING: Final = frozenset(
     "cat tac head tail nl od xxd hexdump strings wc cut tr uniq cmp comm join rev column md5sum sha1sum sha224sum "
@@ -93,18 +94,18 @@ def use_of(argv: Sequence[str]) -> Use:
     given = argv
     name, argv = _wrapped(given)
     if any("/" in word or _ELSEWHERE.match(word) for word in given[1 : len(given) - len(argv)]):
-        return _OTHER  # it may be a file that the wrapper writes; or names are relative to another directory
+        return OTHER  # it may be a file that the wrapper writes; or names are relative to another directory
     options = [argument for argument in argv[1:] if argument.startswith("-")]
     operands = len(argv) - 1 - len(options)
     if name in _IGNORING:
         return Use(Kind.IGNORING)
     if _opens_others(name, argv[1:]):
-        return _OTHER
+        return OTHER
     if name in ("ls", "dir", "vdir"):
         return _use_of_ls(options, operands)
     if name == "find":
         writes = any(option.startswith(_FIND_ACTIONS) for option in argv[1:])
-        return _OTHER if writes else Use(Kind.LISTING, None, True)
+        return OTHER if writes else Use(Kind.LISTING, None, True)
     if name == "du":
         return Use(Kind.LISTING, None, True)
     if name in _REMOVING:
@@ -115,7 +116,7 @@ def use_of(argv: Sequence[str]) -> Use:
         return Use(Kind.LISTING, 0, name not in ("test", "["))
     if name in _READING:
         return Use(Kind.READING, 0, name in _PRINTING)
-    return _OTHER
+    return OTHER
 
 
 def _opens_others(name: str, arguments: Sequence[str]) -> bool:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from vfsmount.children.commands import Kind, Use, program_at, removed_by
+from vfsmount.children.commands import READ, Kind, Use, program_at, removed_by
 from vfsmount.children.staging import Naming
 from vfsmount.errors import os_error
 
@@ -101,7 +101,7 @@ class Placing:
         """``frame_%03d.png`` is files of which each has a number, for ffmpeg and its like, to read or to replace."""
         if _NUMBER.search(target.rpartition("/")[2]):
             parts = _NUMBER.split(target)
-            self.match("*".join(re.sub(r"[*?[]", r"[\g<0>]", part) for part in parts), Use(Kind.READING, 0))
+            self.match("*".join(re.sub(r"[*?[]", r"[\g<0>]", part) for part in parts), READ)
 
     def _spelled(self, target: str, given: str) -> str:
         """The copy of ``target``, as its caller spells it: programs print what they were given."""

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from vfsmount import real
-from vfsmount.children.arguments import GLUED, OTHER, READ, Arguments
+from vfsmount.children.arguments import GLUED, Arguments
 from vfsmount.children.commands import (
+    OTHER,
+    READ,
     Kind,
     Use,
     archived_by,
