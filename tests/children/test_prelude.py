@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 
 import pytest
 
+from tests.forks import in_child
+from vfsmount.children import prelude
 from vfsmount.children.prelude import Renaming
 
 ROOT = b"/tmp/vaa/t"
@@ -46,3 +49,23 @@ def test_what_is_no_text() -> None:
     assert renamed(data, [], always=False) == data
     assert renamed(data, [13], always=False) == b"/a\n\x00/tmp/vaa/t/b"
     assert renamed(data, [4], always=False) == data
+
+
+def test_descriptors_are_closed_where_nobody_lists_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container without /proc."""
+
+    def nothing(_: str) -> list[str]:
+        raise FileNotFoundError
+
+    def close() -> None:
+        read, write = os.pipe()
+        monkeypatch.setattr(os, "listdir", nothing)
+        prelude._close_all_but({0, 1, 2, read})
+        os.fstat(read)
+        try:
+            os.fstat(write)
+        except OSError:
+            return
+        raise AssertionError("it is open")
+
+    in_child(close)

@@ -6,6 +6,7 @@ import errno
 import gc
 import hashlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -167,6 +168,21 @@ def test_a_directory_too_big_to_copy_is_refused(served: Served, monkeypatch: pyt
     assert (error.errno, error.filename) == (errno.ENOTSUP, "/my-mount")
     monkeypatch.setattr(stage, "MAX_LISTED", 2)
     assert refused(["ls", "/my-mount"]).errno == errno.ENOTSUP
+
+
+def test_a_disk_without_room_is_said_with_the_path(served: Served) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = stages()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # Python ignores the signal
+    try:
+        for path in ("/my-mount/big.bin", "/my-mount"):
+            with pytest.raises(OSError) as caught:
+                subprocess.run(["sort", path])
+            assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, "/my-mount/big.bin")
+            assert sys.version_info < (3, 11) or "TMPDIR" in "".join(caught.value.__notes__)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert stages() == before
 
 
 # What would be written ------------------------------------------------------------------------------------------------

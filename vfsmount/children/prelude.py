@@ -13,12 +13,15 @@ import os
 import sys
 
 _CHUNK = 1 << 16
+_MOST = 1 << 16
+"""Descriptors that are looked at where nobody tells which are open."""
 
 
 class Renaming:
     """Takes a stage's root out of a stream, byte for byte, and holds back only what may be the beginning of one.
 
-    ``/ROOT/my-mount/x`` becomes ``/my-mount/x``, and ``ROOT/my-mount/x`` (what tar says) ``my-mount/x``. Unless
+    ``/t/my-mount/x``, where ``/t`` is the root, becomes ``/my-mount/x``, and ``t/my-mount/x`` (as tar has it)
+    ``my-mount/x``. Unless
     ``always``, a stream is left alone from the first NUL byte on: that is no text, and may hold lengths.
     """
 
@@ -109,11 +112,15 @@ def _streams(*, always: bool) -> dict[int, list[int]]:
 
 
 def _close_all_but(kept: set[int]) -> None:
-    for name in os.listdir("/dev/fd"):
-        if int(name) not in kept:
+    try:
+        numbers = [int(name) for name in os.listdir("/dev/fd")]
+    except OSError:  # no /proc here
+        numbers = list(range(min(os.sysconf("SC_OPEN_MAX"), _MOST)))
+    for number in numbers:
+        if number not in kept:
             try:
-                os.close(int(name))
-            except OSError:  # that of the listing itself
+                os.close(number)
+            except OSError:  # that of the listing itself, or none
                 continue
 
 

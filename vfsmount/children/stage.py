@@ -29,6 +29,7 @@ MAX_COPIED: Final = 10_000
 MAX_COPIED_BYTES: Final = 64 << 20
 """Bytes in a directory that is staged with its content."""
 _CHUNK: Final = 8 << 20
+_NOT_HERE: Final = "a child program is served by a local copy of it, which could not be made in {}; see TMPDIR"
 _TOO_BIG: Final = "the directory is too big to be copied for a child program; pass the files it needs one by one"
 
 
@@ -200,9 +201,22 @@ class Stage:
         had = self._files.get(path)
         if had is not None and had >= content:
             return
+        try:
+            self._copy(path, attr, content=content, replaced=replaced)
+        except OSError as error:
+            if error.filename is None or os.fsdecode(error.filename).startswith(self.root):
+                raise os_error(error.errno or errno.EIO, path, hint=_NOT_HERE.format(self.root)) from error
+            raise
+        self._files[path] = content
+        self._snapshot.replaced.discard(path)
+        if replaced and not content:
+            self._snapshot.replaced.add(path)
+        self._snapshot.attrs[path] = attr
+
+    def _copy(self, path: str, attr: Attr, *, content: bool, replaced: bool) -> None:
         local = self.local(path)
         mode = stat.S_IMODE(attr.mode)
-        if had is not None:
+        if path in self._files:
             real.unlink(local)
         from hashlib import blake2b  # loads OpenSSL, which most processes never need
 
@@ -220,11 +234,6 @@ class Stage:
             real.utime(number, ns=(attr.mtime_ns, attr.mtime_ns))
         finally:
             real.fd_close(number)
-        self._files[path] = content
-        self._snapshot.replaced.discard(path)
-        if replaced and not content:
-            self._snapshot.replaced.add(path)
-        self._snapshot.attrs[path] = attr
         self._snapshot.digests[path] = digest.digest()
 
     def _is_replaceable(self, path: str) -> bool:
